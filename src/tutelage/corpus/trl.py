@@ -1,0 +1,52 @@
+"""TRL's preference format: `prompt`, `chosen`, `rejected`, each a list of `{role, content}` (roles user, assistant)
+or, in the plain form, a text: then the prompt is one human turn and the other two are answers to it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tutelage.corpus.fields import Fields
+from tutelage.corpus.records import json_line
+from tutelage.corpus.rules import DropReason, Turn, comparison_from_turns
+from tutelage.dialogue import Comparison, Kind
+
+_OUR_ROLES = {"user": "human", "assistant": "assistant"}
+_THEIR_ROLES = {"human": "user", "assistant": "assistant"}
+
+
+def parse_trl(record: Mapping[str, Any], kind: Kind, where: str) -> Comparison | DropReason:
+    """A row of a TRL preference file. The kind is not in the file: the caller says it.
+
+    Raises:
+        InputError: a field is missing, or is neither a text nor a list of `{role, content}`.
+    """
+    fields = Fields(record, where)
+    prompt = _turns(fields, "prompt", "human", record)
+    chosen, rejected = (_turns(fields, name, "assistant", record) for name in ("chosen", "rejected"))
+    return comparison_from_turns(prompt + chosen, prompt + rejected, kind)
+
+
+def render_trl(comparison: Comparison) -> str | DropReason:
+    """The line (without its end) that reads as this comparison, or why the format has none."""
+    record = {
+        "prompt": [_message(message.role, message.text) for message in comparison.prompt.messages],
+        "chosen": [_message("assistant", comparison.chosen.text)],
+        "rejected": [_message("assistant", comparison.rejected.text)],
+    }
+    read_back = parse_trl(record, comparison.kind, "")
+    return read_back if isinstance(read_back, DropReason) else json_line(record)
+
+
+def _turns(fields: Fields, name: str, plain_role: str, record: Mapping[str, Any]) -> list[Turn]:
+    if isinstance(record.get(name), list):
+        where = f"{fields.where}, field '{name}'"
+        return [_turn(Fields(message, f"{where}, turn {i}")) for i, message in enumerate(fields.items(name), start=1)]
+    return [Turn(plain_role, fields.text(name))]
+
+
+def _turn(message: Fields) -> Turn:
+    role = message.text("role")
+    return Turn(_OUR_ROLES.get(role, role), message.text("content"))
+
+
+def _message(role: str, text: str) -> dict[str, str]:
+    return {"role": _THEIR_ROLES[role], "content": text}

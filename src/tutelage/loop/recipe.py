@@ -1,0 +1,141 @@
+"""A recipe: a TOML file that holds every setting of a run. An unknown key is an error."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from tutelage.dialogue import SamplingParameters
+from tutelage.modeling.encoding import DialogueFormat
+from tutelage.plumbing.errors import InputError
+from tutelage.training.ppo import PPOSettings
+from tutelage.training.preference import PreferenceSettings
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run needs of a machine with two cores, from measurement; `tutelage doctor` reads it."""
+
+    minutes: float
+    memory_gib: float
+    disk_gib: float
+
+
+@dataclass(frozen=True)
+class CrowdSettings:
+    """The simulated crowd. Its held-out workers judge only in the evaluation."""
+
+    workers: int = 24
+    heldout_workers: int = 24
+
+
+@dataclass(frozen=True)
+class CollectionSettings:
+    """How comparisons are collected in a round."""
+
+    responses_per_snapshot: int = 2
+    """responses that each of the two deployed snapshots gives to a prompt"""
+    comparisons_per_prompt: int = 4
+    """pairs of these that are judged, each by one worker"""
+    prompts: int = 0
+    """prompts a round, at most; 0: all of the split"""
+    guided_system: str = ""
+    """system text under which the base is deployed beside itself in round 1, so that the pool holds what the base
+    alone would never say (a stand-in for the paper's context distillation)"""
+    heldout_share: float = 0.5
+    """share of the prompts whose comparisons go to the held-out preference model only"""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How snapshots are rated."""
+
+    split: Literal["held_out", "validation"] = "held_out"
+    """`held_out` for results; `validation` while settings are being chosen"""
+    prompts: int = 0
+    """at most; 0: all of the split"""
+    responses: int = 1
+    """responses of each snapshot to each prompt"""
+    judgments_per_pair: int = 3
+    """judgments of each two snapshots' responses to a prompt, by different held-out workers"""
+    sample_prompts: int = 6
+    """prompts whose median responses of base and final are shown in the report"""
+    sample_of: int = 5
+    """responses of which the median by preference-model score is shown"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a run of the loop."""
+
+    name: str
+    base: str
+    needs: Needs
+    seed: int = 0
+    rounds: int = 2
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    format: DialogueFormat = field(default_factory=DialogueFormat)
+    sampling: SamplingParameters = field(default_factory=SamplingParameters)
+    crowd: CrowdSettings = field(default_factory=CrowdSettings)
+    collection: CollectionSettings = field(default_factory=CollectionSettings)
+    preference: PreferenceSettings = field(default_factory=PreferenceSettings)
+    ppo: PPOSettings = field(default_factory=PPOSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe by the name of a shipped one (`laptop`, `smoke`) or by the path of a TOML file.
+
+    Raises:
+        InputError: no such recipe, not TOML, an unknown or missing key, a value of the wrong type.
+    """
+    shipped = Path(str(files("tutelage"))) / "recipes"
+    place = shipped / f"{name}.toml" if not name.endswith(".toml") else Path(name)
+    try:
+        content = tomllib.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        names = ", ".join(sorted(path.stem for path in shipped.glob("*.toml")))
+        raise InputError(f"no recipe {name!r}: give one of {names}, or the path of a .toml file") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"recipe {place}: {error}") from error
+    recipe: Recipe = _record(Recipe, content, f"recipe {place}", "")
+    return recipe
+
+
+def _record(kind: Any, content: Mapping[str, Any], where: str, prefix: str) -> Any:
+    """A settings dataclass from a TOML table."""
+    known, types = {f.name: f for f in fields(kind)}, get_type_hints(kind)
+    for key in content:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            cure = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}"
+            raise InputError(f"{where}: unknown key {prefix}{key}; {cure}")
+    values = {key: _value(types[key], value, where, prefix + key) for key, value in content.items()}
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        table = f" [{prefix.rstrip('.')}]" if prefix else ""
+        raise InputError(f"{where}{table}: {error}") from error
+
+
+def _value(kind: Any, value: Any, where: str, key: str) -> Any:
+    if is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise InputError(f"{where}: {key} must be a table [{key}]")
+        return _record(kind, value, where, f"{key}.")
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise InputError(f"{where}: {key} must be one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
+        return value
+    if get_origin(kind) is tuple:
+        return tuple(value)
+    allowed = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if float in allowed and type(value) is int:
+        return float(value)
+    if type(value) not in allowed:
+        raise InputError(f"{where}: {key} must be {' or '.join(k.__name__ for k in allowed)}, not {value!r}")
+    return value

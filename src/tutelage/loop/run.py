@@ -1,0 +1,93 @@
+"""A run's directory: stages that are whole or absent, each with what it was made from, skipped when that matches."""
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tutelage.loop.recipe import Recipe
+from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.files import read_json, replacing, sha256, write_json
+from tutelage.plumbing.machine import peak_memory_bytes, reset_peak_memory
+from tutelage.plumbing.progress import console
+
+Content = dict[str, Any]
+
+
+def versions() -> dict[str, str]:
+    """Versions on which numbers depend."""
+    packages = ("tutelage", "torch", "transformers", "peft", "numpy", "scipy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A directory `runs/NAME` with `run.json` and one sub-directory a stage."""
+
+    directory: Path
+    recipe: Recipe
+
+    @classmethod
+    def open(cls, directory: Path, recipe: Recipe) -> "Run":
+        """Begin a run, or go on with it.
+
+        Raises:
+            InputError: the directory holds a run of another recipe or other settings, or cannot be written.
+        """
+        file = directory / "run.json"
+        settings = asdict(recipe)
+        if not file.exists():
+            if directory.exists() and any(directory.iterdir()):
+                raise InputError(f"{directory}: not empty and no run; give another --name")
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            content = {"name": directory.name, "recipe": recipe.name, "seed": recipe.seed, "created": created}
+            write_json(file, {**content, "settings": settings})
+        elif (kept := read_json(file))["settings"] != json.loads(json.dumps(settings)):
+            raise InputError(
+                f"{directory}: holds a run of recipe {kept['recipe']!r}, seed {kept['seed']}, with other settings; "
+                f"give another --name, or remove it with `tutelage runs clean {directory.name}`"
+            )
+        return cls(directory, recipe)
+
+    def stage(self, name: str, settings: Any, inputs: Mapping[str, Path], make: Callable[[Path], None]) -> Path:
+        """The result of a stage: a directory that `make` fills.
+
+        Made only if it is not there with the same settings, seed, versions and input hashes; then `stage.json` keeps
+        these with wall time and peak memory.
+        """
+        place = self.directory / name
+        key = {
+            "settings": json.loads(json.dumps(settings)), "seed": self.recipe.seed, "versions": versions(),
+            "inputs": {label: content_hash(path) for label, path in inputs.items()},
+        }  # fmt: skip
+        if (place / "stage.json").exists():
+            kept = read_json(place / "stage.json")
+            if {part: kept.get(part) for part in key} == key:
+                console.print(f"[dim]{name}: done before, kept[/dim]", highlight=False)
+                return place
+        reset_peak_memory()
+        started = time.perf_counter()
+        with replacing(place) as beside:
+            beside.mkdir(parents=True)
+            make(beside)
+            measured = {
+                "name": name, "wall_seconds": time.perf_counter() - started, "peak_memory_bytes": peak_memory_bytes(),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            }  # fmt: skip
+            write_json(beside / "stage.json", {**measured, **key})
+        return place
+
+
+def content_hash(path: Path) -> str:
+    """Hash of a file or of a stage's results; the record of when and how fast it was made does not count."""
+    if path.is_file():
+        return sha256(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != "stage.json")
+    whole = "".join(f"{p.relative_to(path)}\0{sha256(p)}\0" for p in files)
+    return hashlib.sha256(whole.encode()).hexdigest()

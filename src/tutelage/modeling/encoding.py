@@ -1,0 +1,86 @@
+"""Dialogues as token ids. Prompt and response are tokenised apart, once; from then on they are ids, never text again."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from tutelage.dialogue import Prompt, Response
+from tutelage.plumbing.errors import InputError
+
+HUMAN_MARK, ASSISTANT_MARK = "\n\nHuman:", "\n\nAssistant:"
+
+
+@dataclass(frozen=True)
+class DialogueFormat:
+    """How turns become text before they become ids."""
+
+    template: Literal["chat", "hh"] = "chat"
+    """`chat`: the model's own chat template; `hh`: the plain marks of the HH-RLHF files"""
+    system: str = ""
+    """what stands before the first turn; empty: nothing of ours (a chat template may put its own words there)"""
+
+
+class Encoder:
+    """A tokenizer with a `DialogueFormat`.
+
+    Raises:
+        InputError: the tokenizer has no chat template or no end-of-text token.
+    """
+
+    def __init__(self, tokenizer: Any, dialogue_format: DialogueFormat) -> None:
+        if dialogue_format.template == "chat" and not tokenizer.chat_template:
+            raise InputError("the tokenizer has no chat template; set format.template = 'hh' (the plain marks)")
+        if tokenizer.eos_token_id is None:
+            raise InputError("the tokenizer has no end-of-text token, so no answer could ever end; choose another base")
+        self.tokenizer = tokenizer
+        self.format = dialogue_format
+        self.end: int = tokenizer.eos_token_id
+        # The score is read at a token of its own, so that an answer that was cut off is scored at the same place as
+        # one that ended. Any token that is never sampled within an answer will do; unk serves where the model has one.
+        unknown: int | None = tokenizer.unk_token_id
+        self.context_end: int = self.end if unknown is None else unknown
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """Text that ends an answer besides the end token: the model begins to speak for the human."""
+        return (HUMAN_MARK,) if self.format.template == "hh" else ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of vocabulary and format: models of different fingerprints cannot read each other's ids."""
+        vocabulary = sorted(self.tokenizer.get_vocab().items(), key=lambda item: item[1])
+        content = [vocabulary, self.tokenizer.chat_template, asdict(self.format)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+    def prompt_ids(self, prompt: Prompt, max_tokens: int | None = None) -> tuple[int, ...]:
+        """Ids of a prompt up to where the assistant begins to speak; over-long ones keep their end."""
+        ids = self._encode(self._prompt_text(prompt))
+        return tuple(ids if max_tokens is None else ids[-max_tokens:])
+
+    def response_ids(self, response: Response) -> tuple[int, ...]:
+        """Ids of an answer; one that ended by itself carries the end token, one that was cut off does not."""
+        lead = " " if self.format.template == "hh" else ""
+        ids = self._encode(lead + response.text, literal=True)
+        return tuple(ids + [self.end] if response.finish == "stop" else ids)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The words of sampled ids, special tokens left out."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+    def _encode(self, text: str, literal: bool = False) -> list[int]:
+        # literal: a text that spells out a special token ("<|im_end|>") is text and stays text.
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=literal).input_ids)
+
+    def _prompt_text(self, prompt: Prompt) -> str:
+        if self.format.template == "hh":
+            marks = {"human": HUMAN_MARK, "assistant": ASSISTANT_MARK}
+            turns = "".join(f"{marks[message.role]} {message.text}" for message in prompt.messages)
+            return self.format.system + turns + ASSISTANT_MARK
+        roles = {"human": "user", "assistant": "assistant"}
+        turns_chat = [{"role": roles[message.role], "content": message.text} for message in prompt.messages]
+        if self.format.system:
+            turns_chat.insert(0, {"role": "system", "content": self.format.system})
+        return str(self.tokenizer.apply_chat_template(turns_chat, tokenize=False, add_generation_prompt=True))

@@ -1,0 +1,53 @@
+"""Scalars from hidden states: the preference model's score and the critic's value are one function of a branch.
+
+N branches, T response tokens over all branches, D width, F features.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.modeling.rows import Rows
+
+Pooling = Literal["last", "mean"]
+
+
+def feature_width(width: int, pooling: Pooling) -> int:
+    return width if pooling == "last" else 2 * width
+
+
+def token_features_TF(hidden_RLD: Tensor, places_T: Tensor, rows: Rows, pooling: Pooling) -> Tensor:
+    """fp32 features at one place a response token: its state and, for `mean`, the branch's mean state so far.
+
+    `last` is the paper's choice (the score sits at the last token). `mean` adds the running mean over the branch: a
+    small model trained on few comparisons otherwise learns little but whether the answer ended.
+    """
+    states_TD = hidden_RLD.flatten(0, 1)[places_T].float()
+    if pooling == "last":
+        return states_TD
+    return torch.cat([states_TD, _running_mean(states_TD, rows)], dim=1)
+
+
+def _running_mean(states_TD: Tensor, rows: Rows) -> Tensor:
+    """Mean over each branch's tokens up to and with each token."""
+    branches = states_TD.split(rows.lengths_N.tolist())
+    return torch.cat([
+        branch.cumsum(0) / torch.arange(1, len(branch) + 1, device=branch.device)[:, None] for branch in branches
+    ])  # fmt: skip
+
+
+class ScoreHead(nn.Module):
+    """A linear scalar on branch features, fp32, zero at first, so that an untrained model's loss is exactly ln 2."""
+
+    def __init__(self, width: int, pooling: Pooling) -> None:
+        super().__init__()
+        self.pooling: Pooling = pooling
+        self.weight = nn.Parameter(torch.zeros(feature_width(width, pooling)))
+        self.offset = 0.0  # subtracted, so that scores have mean 0 on a stated reference set
+
+    def forward(self, hidden_RLD: Tensor, rows: Rows) -> Tensor:
+        """Score of each branch (N,), read at its last token, the end-of-context token."""
+        features_TF = token_features_TF(hidden_RLD, rows.at_T, rows, self.pooling)
+        last_N = rows.lengths_N.cumsum(0) - 1
+        return features_TF[last_N] @ self.weight - self.offset

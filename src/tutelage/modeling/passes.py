@@ -1,0 +1,80 @@
+"""Passes over many groups: scores and log-probs of every branch, in batches that fit, in the order given."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tutelage.modeling.heads import ScoreHead, token_features_TF
+from tutelage.modeling.rows import Group, Rows, lay, token_batches
+from tutelage.modeling.trunk import Trunk
+
+TOKEN_BUDGET = 2048  # row tokens a pass: enough to keep two cores busy, little enough to stay in their caches
+
+Array = NDArray[np.float64]
+
+
+def score_branches(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[Group]) -> list[list[float]]:
+    """The preference model's score of each branch; a branch is a response's ids.
+
+    The end-of-context token is appended here, at the one place where a preference model reads a response.
+    """
+
+    def score(rows: Rows) -> list[float]:
+        return head(trunk.hidden_RLD(rows), rows).tolist()  # type: ignore[no-any-return]
+
+    with trunk.using(adapter):
+        return _by_branch(closed(groups, trunk.encoder.context_end), score)
+
+
+def score_with_features(
+    trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[Group]
+) -> tuple[list[list[float]], list[list[Array]]]:
+    """Scores as above and, from the same pass, the features ahead of each response token (tokens x features)."""
+
+    def score(rows: Rows) -> list[tuple[float, Array]]:
+        hidden_RLD = trunk.hidden_RLD(rows)
+        ahead_TF = token_features_TF(hidden_RLD, rows.before_T, rows, head.pooling)
+        ahead = [part[:-1].double().numpy() for part in ahead_TF.split(rows.lengths_N.tolist())]
+        return list(zip(head(hidden_RLD, rows).tolist(), ahead, strict=True))
+
+    with trunk.using(adapter):
+        both = _by_branch(closed(groups, trunk.encoder.context_end), score)
+    return [[score for score, _ in row] for row in both], [[features for _, features in row] for row in both]
+
+
+def branch_logprobs(
+    trunk: Trunk, adapter: str | None, groups: Sequence[Group], temperature: float
+) -> list[list[Array]]:
+    """Log-probs of each branch's tokens under the trunk with this adapter."""
+
+    def logprobs(rows: Rows) -> list[Array]:
+        logprobs_T, _ = trunk.logprobs_T(trunk.hidden_RLD(rows), rows, temperature)
+        return ragged(logprobs_T, rows)
+
+    with trunk.using(adapter):
+        return _by_branch(groups, logprobs)
+
+
+def closed(groups: Sequence[Group], context_end: int) -> list[Group]:
+    """The groups with the end-of-context token behind every branch: what a preference model reads."""
+    return [Group(group.prompt, tuple((*branch, context_end) for branch in group.branches)) for group in groups]
+
+
+def ragged(values_T: Tensor, rows: Rows) -> list[Array]:
+    """Per-token values as one array a branch."""
+    return [part.detach().double().numpy() for part in values_T.split(rows.lengths_N.tolist())]
+
+
+def _by_branch(groups: Sequence[Group], measure: Callable[[Rows], list[Any]]) -> list[list[Any]]:
+    """`measure` gives one value a branch of its rows; returns them by group, in the order of `groups`."""
+    results: list[list[Any]] = [[] for _ in groups]
+    with torch.no_grad():
+        for batch in token_batches([group.length for group in groups], TOKEN_BUDGET):
+            values = iter(measure(lay([groups[index] for index in batch])))
+            for index in batch:
+                results[index] = [next(values) for _ in groups[index].branches]
+    return results

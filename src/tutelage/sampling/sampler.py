@@ -1,0 +1,207 @@
+"""Responses to prompts, drawn from the policy with the log-probs of the very distribution they were drawn from.
+
+Each prompt passes the trunk once for all its samples; then all samples go on together, one column of the key/value
+cache a step; rows that are done leave the batch.
+B rows (samples), P prompts, L prompt length (padded on the left, so that all rows write the same column), V vocabulary.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.dialogue import Finish, SamplingParameters
+from tutelage.modeling.trunk import Trunk
+
+SHRINK_BELOW = 0.75  # rows that are done are dropped from the cache once fewer than this share of its rows still run
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A drawn response: its ids (the end token included if it ended), their log-probs, its text and why it ended."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    finish: Finish
+
+
+def sample(
+    trunk: Trunk,
+    prompts: Sequence[tuple[int, ...]],
+    n: int,
+    parameters: SamplingParameters,
+    seed: int,
+    rows_at_once: int = 64,
+    on_done: Callable[[int], None] = lambda count: None,
+) -> list[list[Sample]]:
+    """`n` samples of each prompt from the trunk with the adapter in use.
+
+    Sample j of prompt i draws the random numbers of (seed, i, j), whatever batch it is in. Prompts of like length are
+    sampled together, at most `rows_at_once` samples at a time; `on_done` hears how many prompts were finished.
+    """
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    at_once = max(1, rows_at_once // n)
+    results: list[list[Sample]] = [[] for _ in prompts]
+    for start in range(0, len(order), at_once):
+        chosen = order[start : start + at_once]
+        uniforms = np.stack([_uniforms(seed, i, j, parameters.max_tokens) for i in chosen for j in range(n)])
+        samples = _sample_batch(trunk, [prompts[i] for i in chosen], n, parameters, torch.from_numpy(uniforms))
+        for place, index in enumerate(chosen):
+            results[index] = samples[place * n : (place + 1) * n]
+        on_done(len(chosen))
+    return results
+
+
+def _uniforms(seed: int, prompt: int, number: int, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, prompt, number)))).random(count)
+
+
+@torch.no_grad()
+def _sample_batch(
+    trunk: Trunk, prompts: Sequence[tuple[int, ...]], n: int, parameters: SamplingParameters, uniforms_BS: Tensor
+) -> list[Sample]:
+    drafts = [_Draft(trunk, parameters) for _ in range(len(prompts) * n)]
+    cache, hidden_BD, lengths = _prefill(trunk, prompts, n, parameters.max_tokens)
+    padded = cache.length
+    running = np.arange(len(drafts))  # which draft each row of the cache belongs to
+    for step in range(parameters.max_tokens):
+        logits_BV = trunk.logits(hidden_BD, parameters.temperature)
+        tokens_B, logprobs_B = draw(logits_BV, uniforms_BS[running, step], parameters.top_p)
+        for draft, token, logprob in zip(running, tokens_B.tolist(), logprobs_B.tolist(), strict=True):
+            drafts[draft].append(token, logprob)
+        alive = np.array([drafts[draft].finish is None for draft in running])
+        if not alive.any():
+            break
+        if alive.mean() < SHRINK_BELOW:
+            kept = torch.from_numpy(np.flatnonzero(alive))
+            running, tokens_B = running[alive], tokens_B[kept]
+            cache.keep(kept)
+        rows = torch.from_numpy(running)
+        hidden_BD = _decode(trunk, cache, tokens_B, lengths[rows], padded)
+    return [draft.sample() for draft in drafts]
+
+
+def draw(logits_BV: Tensor, uniforms_B: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """One token a row by the inverse of the cumulative distribution, and its log-prob under that distribution.
+
+    With `top_p` < 1 the distribution is the smallest set of likeliest tokens with at least that mass, renormalised.
+    """
+    probabilities_BV = logits_BV.softmax(-1)
+    if top_p < 1:
+        probabilities_BV, tokens_BV = probabilities_BV.sort(-1, descending=True)
+        before_BV = probabilities_BV.cumsum(-1) - probabilities_BV
+        probabilities_BV = probabilities_BV.masked_fill(before_BV >= top_p, 0.0)
+    cumulative_BV = probabilities_BV.cumsum(-1)
+    total_B1 = cumulative_BV[:, -1:]
+    picks_B1 = torch.searchsorted(cumulative_BV, uniforms_B[:, None].float() * total_B1, right=True)
+    # Rounding can carry u * total past the last token that has mass.
+    last_B1 = (cumulative_BV < total_B1).sum(-1, keepdim=True)
+    picks_B1 = picks_B1.minimum(last_B1)
+    logprobs_B = (probabilities_BV.gather(1, picks_B1) / total_B1).log()[:, 0]
+    chosen_B1 = tokens_BV.gather(1, picks_B1) if top_p < 1 else picks_B1
+    return chosen_B1[:, 0], logprobs_B
+
+
+class _Draft:
+    """A response in the making."""
+
+    def __init__(self, trunk: Trunk, parameters: SamplingParameters) -> None:
+        self._encoder = trunk.encoder
+        self._stop = parameters.stop + trunk.encoder.stop_strings
+        self._limit = parameters.max_tokens
+        self._ids: list[int] = []
+        self._logprobs: list[float] = []
+        self.finish: Finish | None = None
+
+    def append(self, token: int, logprob: float) -> None:
+        if self.finish is not None:
+            return
+        self._ids.append(token)
+        self._logprobs.append(logprob)
+        if token == self._encoder.end or self._stop_at() is not None:
+            self.finish = "stop"
+        elif len(self._ids) == self._limit:
+            self.finish = "length"
+
+    def _stop_at(self) -> int | None:
+        """Where in the text a stop string begins, across token borders."""
+        if not self._stop:
+            return None
+        text = self._encoder.tokenizer.decode(self._ids, skip_special_tokens=True)
+        found = [text.find(mark) for mark in self._stop if mark in text]
+        return min(found, default=None)
+
+    def sample(self) -> Sample:
+        assert self.finish is not None
+        cut = self._stop_at()
+        text = self._encoder.tokenizer.decode(self._ids, skip_special_tokens=True)[:cut].strip()
+        return Sample(tuple(self._ids), tuple(self._logprobs), text, self.finish)
+
+
+class KeyValueCache:
+    """Keys and values of all layers in buffers that are sized once; the models of `transformers` call `update`."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.length = 0  # columns filled by finished passes
+        self.shown_BL: Tensor  # which columns a row may look at
+        self._keys: dict[int, Tensor] = {}
+        self._values: dict[int, Tensor] = {}
+
+    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Store the new columns of a layer; returns all its columns so far."""
+        end = self.length + key.shape[2]
+        if layer not in self._keys:
+            shape = (*key.shape[:2], self.capacity, key.shape[3])
+            self._keys[layer], self._values[layer] = key.new_empty(shape), value.new_empty(shape)
+        self._keys[layer][:, :, self.length : end] = key
+        self._values[layer][:, :, self.length : end] = value
+        return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep these rows (an index may occur several times)."""
+        self._map(lambda buffer: buffer.index_select(0, rows))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> None:
+        self.shown_BL = change(self.shown_BL)
+        for buffers in (self._keys, self._values):
+            for layer, buffer in buffers.items():
+                buffers[layer] = change(buffer)
+
+
+def _prefill(
+    trunk: Trunk, prompts: Sequence[tuple[int, ...]], n: int, max_tokens: int
+) -> tuple[KeyValueCache, Tensor, Tensor]:
+    """Each prompt through the trunk once; then its row n times. Returns cache, last states (B, D), lengths (B,)."""
+    longest = max(map(len, prompts))
+    ids_PL = torch.zeros(len(prompts), longest, dtype=torch.long)
+    shown_PL = torch.zeros(len(prompts), longest + max_tokens, dtype=torch.bool)
+    shown_PL[:, longest:] = True
+    for row, prompt in enumerate(prompts):
+        ids_PL[row, longest - len(prompt) :] = torch.tensor(prompt)
+        shown_PL[row, longest - len(prompt) : longest] = True
+    cache = KeyValueCache(longest + max_tokens)
+    cache.shown_BL = shown_PL
+    positions_PL = (shown_PL[:, :longest].cumsum(-1) - 1).clamp(min=0)
+    causal_LL = torch.ones(longest, longest, dtype=torch.bool).tril()
+    # A padding query looks at itself, so that its softmax is not over nothing.
+    mask_P1LL = (causal_LL & shown_PL[:, None, :longest] | torch.eye(longest, dtype=torch.bool))[:, None]
+    hidden_PLD = trunk.decode_BQD(ids_PL, positions_PL, mask_P1LL, cache)
+    cache.length = longest
+    rows = torch.arange(len(prompts)).repeat_interleave(n)
+    cache.keep(rows)
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    return cache, hidden_PLD[rows, -1], lengths[rows]
+
+
+def _decode(trunk: Trunk, cache: KeyValueCache, tokens_B: Tensor, lengths_B: Tensor, padded: int) -> Tensor:
+    """One more column; returns its states (B, D). A row's position is its own length, its column is common."""
+    positions_B1 = (lengths_B + cache.length - padded)[:, None]
+    mask_B11L = cache.shown_BL[:, None, None, : cache.length + 1]
+    hidden_B1D = trunk.decode_BQD(tokens_B[:, None], positions_B1, mask_B11L, cache)
+    cache.length += 1
+    return hidden_B1D[:, 0]

@@ -1,0 +1,44 @@
+"""Losses as pure functions. Each returns sums and counts; the step divides once, so that micro-batches change nothing.
+
+P pairs, T response tokens.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Sum(NamedTuple):
+    """A loss summed over `count` items."""
+
+    total: Tensor
+    count: int
+
+
+def preference_loss(chosen_P: Tensor, rejected_P: Tensor) -> Sum:
+    """log(1 + exp(r_rejected - r_chosen)) (Askell et al. 2021, eq. 3.1); ln 2 a pair when the scores are equal."""
+    return Sum(F.softplus(rejected_P - chosen_P).sum(), len(chosen_P))
+
+
+class PolicyLoss(NamedTuple):
+    """The clipped objective summed over tokens, and how many tokens' ratios were cut off."""
+
+    total: Tensor
+    count: int
+    clipped: int
+
+
+def policy_loss(logprobs_T: Tensor, old_logprobs_T: Tensor, advantages_T: Tensor, clip: float) -> PolicyLoss:
+    """PPO's clipped surrogate (Schulman et al. 2017, eq. 7), negated: a loss."""
+    ratio_T = (logprobs_T - old_logprobs_T).exp()
+    plain_T = ratio_T * advantages_T
+    clipped_T = ratio_T.clamp(1 - clip, 1 + clip) * advantages_T
+    cut_off = int((clipped_T < plain_T).sum())
+    return PolicyLoss(-torch.minimum(plain_T, clipped_T).sum(), len(logprobs_T), cut_off)
+
+
+def kl_T(logprobs_T: Tensor, reference_logprobs_T: Tensor) -> Tensor:
+    """The estimator k1 of KL(policy || reference) at each sampled token, nats. The one that is trained on and logged."""
+    return logprobs_T - reference_logprobs_T

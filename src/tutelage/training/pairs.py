@@ -1,0 +1,83 @@
+"""Comparisons as rows: all that were made of one prompt share its row, each response in it once."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tutelage.dialogue import Comparison
+from tutelage.modeling.encoding import Encoder
+from tutelage.modeling.rows import Group
+
+
+@dataclass
+class PairedGroup:
+    """A prompt's responses and which of them was chosen over which, as (chosen, rejected) branch numbers."""
+
+    prompt: tuple[int, ...]
+    branches: list[tuple[int, ...]] = field(default_factory=list)
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    """the place of each pair in the list of comparisons it came from"""
+
+    @property
+    def group(self) -> Group:
+        return Group(self.prompt, tuple(self.branches))
+
+    def branch(self, ids: tuple[int, ...]) -> int:
+        """The number of a response's branch, laid if it is new."""
+        if ids not in self.branches:
+            self.branches.append(ids)
+        return self.branches.index(ids)
+
+
+def paired_groups(
+    comparisons: Sequence[Comparison], encoder: Encoder, max_tokens: int
+) -> tuple[list[PairedGroup], Counter[str]]:
+    """Groups of at most `max_tokens`, and how many comparisons were dropped for which reason.
+
+    Over-long prompts keep their end; responses are never cut, a comparison whose two do not fit is dropped.
+    """
+    drops: Counter[str] = Counter()
+    by_prompt: dict[tuple[int, ...], list[PairedGroup]] = defaultdict(list)
+    for place, comparison in enumerate(comparisons):
+        chosen, rejected = encoder.response_ids(comparison.chosen), encoder.response_ids(comparison.rejected)
+        room = max_tokens - len(chosen) - len(rejected) - 2  # two end-of-context tokens
+        if room < 1:
+            drops["the responses are longer than max_tokens"] += 1
+        elif chosen == rejected:
+            drops["the responses are the same tokens"] += 1
+        else:
+            prompt = encoder.prompt_ids(comparison.prompt, room)
+            _place(by_prompt[prompt], prompt, chosen, rejected, place, max_tokens)
+    return [paired for groups in by_prompt.values() for paired in groups], drops
+
+
+def _place(
+    groups: list[PairedGroup],
+    prompt: tuple[int, ...],
+    chosen: tuple[int, ...],
+    rejected: tuple[int, ...],
+    place: int,
+    max_tokens: int,
+) -> None:
+    """Add a pair to the prompt's open group, or to a new one where it would grow too long."""
+    if groups:
+        open_group = groups[-1]
+        new = {ids for ids in (chosen, rejected) if ids not in open_group.branches}
+        fits = open_group.group.length + len(open_group.branches) + sum(len(ids) + 1 for ids in new) <= max_tokens
+    if not groups or not fits:
+        groups.append(PairedGroup(prompt))
+    paired = groups[-1]
+    paired.pairs.append((paired.branch(chosen), paired.branch(rejected)))
+    paired.places.append(place)
+
+
+def drop_weakest(comparisons: Iterable[Comparison], min_strength: int) -> tuple[list[Comparison], int]:
+    """Comparisons of at least this strength, and how many were not; those of unknown strength stay (section 2.2)."""
+    kept, dropped = [], 0
+    for comparison in comparisons:
+        if comparison.strength is not None and comparison.strength < min_strength:
+            dropped += 1
+        else:
+            kept.append(comparison)
+    return kept, dropped

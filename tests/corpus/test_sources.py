@@ -1,0 +1,105 @@
+"""The one reader: formats by their keys, drops counted by reason, bad files named with line and cure."""
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tutelage.corpus.records import comparison_to_record
+from tutelage.corpus.rules import DropCounts, DropReason
+from tutelage.corpus.sources import read_comparisons
+from tutelage.dialogue import Comparison, Prompt, Response
+from tutelage.plumbing.errors import InputError
+
+HH = {"chosen": "\n\nHuman: hi\n\nAssistant: so", "rejected": "\n\nHuman: hi\n\nAssistant: no"}
+TRL = {
+    "prompt": [{"role": "user", "content": "hi"}],
+    "chosen": [{"role": "assistant", "content": "so"}],
+    "rejected": [{"role": "assistant", "content": "no"}],
+}
+EXPECTED = Comparison(Prompt.from_turns("hi"), Response("so"), Response("no"), "harmless")
+OURS = comparison_to_record(EXPECTED)
+
+
+def write(path: Path, *records: object) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+@pytest.mark.parametrize("record", [HH, TRL, OURS, {"prompt": "hi", "chosen": "so", "rejected": "no"}])
+def test_each_format_is_told_by_its_keys(tmp_path: Path, record: object) -> None:
+    assert list(read_comparisons([write(tmp_path / "f.jsonl", record)], kind="harmless")) == [EXPECTED]
+
+
+def test_files_of_different_formats_are_read_one_after_the_other(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "a.jsonl", HH), write(tmp_path / "b.jsonl", TRL)]
+    assert list(read_comparisons(paths, kind="harmless")) == [EXPECTED, EXPECTED]
+
+
+def test_drops_are_counted_by_reason_and_say_where(tmp_path: Path) -> None:
+    system = {**TRL, "prompt": [{"role": "system", "content": "be good"}, *TRL["prompt"]]}
+    late_system = {**TRL, "prompt": [*TRL["prompt"], {"role": "tool", "content": "42"}]}
+    path = write(tmp_path / "f.jsonl", TRL, system, late_system, {**TRL, "chosen": TRL["rejected"]}, TRL)
+    counts = DropCounts()
+    assert len(list(counts.sift(read_comparisons([path])))) == counts.usable == 2
+    assert counts.dropped == Counter(
+        {DropReason.NOT_HUMAN_FIRST: 1, DropReason.OTHER_ROLE: 1, DropReason.EQUAL_ANSWERS: 1}
+    )
+    drops = [item for item in read_comparisons([path]) if not isinstance(item, Comparison)]
+    assert drops[0].where == f"{path}, line 2"
+
+
+@pytest.mark.parametrize(
+    ("records", "format", "message"),
+    [
+        ([HH, TRL], "auto", "line 2: expected the format 'hh' of the first line, found 'trl'"),
+        ([HH, {"chosen": "x"}], "auto", "line 2: expected a row of a known format"),
+        ([{"chosen": "x"}], "hh", "line 1: the field 'rejected' is missing; expected a text"),
+        ([{"record": "judgment"}], "auto", "line 1: expected a row of a known format"),
+        ([{**TRL, "chosen": 3}], "auto", "line 1, field 'chosen': expected a text, found 3"),
+        ([{**TRL, "chosen": ["so"]}], "auto", "line 1, field 'chosen', turn 1: expected an object, found 'so'"),
+        ([{**TRL, "prompt": [{"role": "user"}]}], "auto", "field 'prompt', turn 1: the field 'content' is missing"),
+        ([["chosen"]], "auto", "line 1: expected a JSON object"),
+        ([], "auto", "expected comparisons, found no line"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path: Path, records: list[object], format: str, message: str) -> None:
+    path = write(tmp_path / "f.jsonl", *records)
+    with pytest.raises(InputError) as refusal:
+        list(read_comparisons([path], format=format))
+    assert str(path) in str(refusal.value)
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("f.jsonl", json.dumps(HH).encode() + b'\n{"chosen": "x', "line 2: expected one whole JSON object"),
+        ("f.jsonl", b'{"chosen": "\xff"}\n', "line 1: expected UTF-8, byte 12 is not"),
+        ("f.jsonl.gz", json.dumps(HH).encode(), "expected a gzip file, as its name says"),
+        ("f.jsonl.gz", gzip.compress(json.dumps(HH).encode() + b"\n")[:-12], "the gzip stream is damaged after line 0"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refusal:
+        list(read_comparisons([path]))
+    assert str(refusal.value).startswith(str(path))
+    assert message in str(refusal.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.jsonl: cannot be read"):
+        list(read_comparisons([tmp_path / "absent.jsonl"]))
+
+
+def test_line_separators_inside_texts_do_not_end_lines(tmp_path: Path) -> None:
+    text = "a\u2028b\u2029c\x85d\r\ne\0f"
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(json.dumps({**HH, "chosen": f"\n\nHuman: hi\n\nAssistant: {text}"}, ensure_ascii=False).encode())
+    (comparison,) = read_comparisons([path])
+    assert isinstance(comparison, Comparison)
+    assert comparison.chosen.text == text
