@@ -103,12 +103,22 @@ class Trunk:
 
     # Numbers
 
-    def hidden_RLD(self, rows: Rows) -> Tensor:
-        """Last hidden states of all tokens of the rows."""
-        out = self._decoder(
-            input_ids=rows.ids_RL, attention_mask=rows.mask_R1LL(), position_ids=rows.positions_RL, use_cache=False
-        )
+    def hidden_RLD(self, rows: Rows, layers: int | None = None) -> Tensor:
+        """Hidden states of all tokens of the rows, after the last layer or the first `layers` of them (and the norm)."""
+        with self._cut_to(layers):
+            out = self._decoder(
+                input_ids=rows.ids_RL, attention_mask=rows.mask_R1LL(), position_ids=rows.positions_RL, use_cache=False
+            )
         return cast(Tensor, out.last_hidden_state)
+
+    @contextmanager
+    def _cut_to(self, layers: int | None) -> Iterator[None]:
+        whole = self._decoder.layers
+        self._decoder.layers = whole if layers is None else nn.ModuleList(list(whole)[:layers])  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            self._decoder.layers = whole
 
     def decode_BQD(self, ids_BQ: Tensor, positions_BQ: Tensor, mask_B1QL: Tensor, cache: Any) -> Tensor:
         """Last hidden states of new tokens over a key/value cache that `cache.update` keeps."""
