@@ -38,10 +38,9 @@ class Encoder:
         self.tokenizer = tokenizer
         self.format = dialogue_format
         self.end: int = tokenizer.eos_token_id
-        # The score is read at a token of its own, so that an answer that was cut off is scored at the same place as
-        # one that ended. Any token that is never sampled within an answer will do; unk serves where the model has one.
-        unknown: int | None = tokenizer.unk_token_id
-        self.context_end: int = self.end if unknown is None else unknown
+        # The score is read behind the answer at an end token of its own, so that one that was cut off is scored at the
+        # same place as one that ended. (A token that the base never saw there would not do: its state is a constant.)
+        self.context_end: int = self.end
 
     @property
     def stop_strings(self) -> tuple[str, ...]:

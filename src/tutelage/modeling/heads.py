@@ -38,16 +38,40 @@ def _running_mean(states_TD: Tensor, rows: Rows) -> Tensor:
 
 
 class ScoreHead(nn.Module):
-    """A linear scalar on branch features, fp32, zero at first, so that an untrained model's loss is exactly ln 2."""
+    """A linear scalar on branch features, fp32, zero at first, so that an untrained model's loss is exactly ln 2.
 
-    def __init__(self, width: int, pooling: Pooling) -> None:
+    `layers`: the features are read after that many layers of the trunk (None: all). Some way below the top a small
+    base says more about a text as a whole; and the passes are shorter.
+    """
+
+    scale: Tensor
+    """(F,) spread of each feature, fixed before training: the states of some dimensions are a hundred times those of
+    others, and a common learning rate would only ever move those"""
+    offset: Tensor
+    """subtracted, so that scores have mean 0 on a stated reference set"""
+
+    def __init__(self, width: int, pooling: Pooling, layers: int | None = None) -> None:
         super().__init__()
         self.pooling: Pooling = pooling
+        self.layers = layers
         self.weight = nn.Parameter(torch.zeros(feature_width(width, pooling)))
-        self.offset = 0.0  # subtracted, so that scores have mean 0 on a stated reference set
+        self.register_buffer("scale", torch.ones_like(self.weight))
+        self.register_buffer("offset", torch.zeros(()))
+
+    @property
+    def direction(self) -> Tensor:
+        """(F,) what a unit of each feature adds to the score."""
+        return self.weight / self.scale
+
+    def fit_scale(self, features_NF: Tensor) -> None:
+        """Take the spread of each feature from a sample; those that hardly vary count as a tenth of the median."""
+        spread_F = features_NF.std(0)
+        self.scale = spread_F.clamp(min=float(spread_F.median()) / 10)
+
+    def features_NF(self, hidden_RLD: Tensor, rows: Rows) -> Tensor:
+        """Features of each branch, read at its last token, the end-of-context token."""
+        return token_features_TF(hidden_RLD, rows.at_T, rows, self.pooling)[rows.lengths_N.cumsum(0) - 1]
 
     def forward(self, hidden_RLD: Tensor, rows: Rows) -> Tensor:
-        """Score of each branch (N,), read at its last token, the end-of-context token."""
-        features_TF = token_features_TF(hidden_RLD, rows.at_T, rows, self.pooling)
-        last_N = rows.lengths_N.cumsum(0) - 1
-        return features_TF[last_N] @ self.weight - self.offset
+        """Score of each branch (N,)."""
+        return self.features_NF(hidden_RLD, rows) @ self.direction - self.offset

@@ -24,7 +24,7 @@ def score_branches(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence
     """
 
     def score(rows: Rows) -> list[float]:
-        return head(trunk.hidden_RLD(rows), rows).tolist()  # type: ignore[no-any-return]
+        return head(trunk.hidden_RLD(rows, head.layers), rows).tolist()  # type: ignore[no-any-return]
 
     with trunk.using(adapter):
         return _by_branch(closed(groups, trunk.encoder.context_end), score)
@@ -36,7 +36,7 @@ def score_with_features(
     """Scores as above and, from the same pass, the features ahead of each response token (tokens x features)."""
 
     def score(rows: Rows) -> list[tuple[float, Array]]:
-        hidden_RLD = trunk.hidden_RLD(rows)
+        hidden_RLD = trunk.hidden_RLD(rows, head.layers)
         ahead_TF = token_features_TF(hidden_RLD, rows.before_T, rows, head.pooling)
         ahead = [part[:-1].double().numpy() for part in ahead_TF.split(rows.lengths_N.tolist())]
         return list(zip(head(hidden_RLD, rows).tolist(), ahead, strict=True))

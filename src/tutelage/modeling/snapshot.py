@@ -19,7 +19,7 @@ from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_json, replacing, sha256, write_json
 
-HEAD_KEY = "score_head.weight"
+HEAD_PREFIX = "score_head."
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class SnapshotCard:
     format: DialogueFormat
     rank: int
     pooling: Pooling | None = None
+    layers: int | None = None
     lineage: Mapping[str, Any] = field(default_factory=dict)
     weights_hash: str = ""
 
@@ -51,14 +52,15 @@ def save_snapshot(
     """
     tensors = {key: value.contiguous() for key, value in trunk.adapter_tensors(adapter).items()}
     if head is not None:
-        tensors[HEAD_KEY] = head.weight.data
+        tensors |= {HEAD_PREFIX + key: value.contiguous() for key, value in head.state_dict().items()}
     with replacing(place) as beside:
         beside.mkdir()
         save_file(tensors, beside / "weights.safetensors")
         card = SnapshotCard(
             role="policy" if head is None else "preference",
             base=trunk.name, base_hash=trunk.weights_hash, fingerprint=trunk.encoder.fingerprint,
-            format=trunk.encoder.format, rank=rank, pooling=head.pooling if head else None, lineage=dict(lineage),
+            format=trunk.encoder.format, rank=rank, pooling=head.pooling if head else None, layers=head.layers if head else None,
+            lineage=dict(lineage),
             weights_hash=sha256(beside / "weights.safetensors"),
         )  # fmt: skip
         write_json(beside / "snapshot.json", asdict(card))
@@ -99,12 +101,10 @@ def load_snapshot(place: Path, trunk: Trunk, adapter: str) -> ScoreHead | None:
         tensors = load_file(file)
     except SafetensorError as error:
         raise InputError(f"{file}: not a safetensors file ({error})") from error
-    weight = tensors.pop(HEAD_KEY, None)
+    state = {key: tensors.pop(key) for key in list(tensors) if key.startswith(HEAD_PREFIX)}
     trunk.load_adapter(adapter, tensors, card.rank)
-    return None if weight is None or card.pooling is None else _head(trunk, card.pooling, weight)
-
-
-def _head(trunk: Trunk, pooling: Pooling, weight: torch.Tensor) -> ScoreHead:
-    head = ScoreHead(trunk.width, pooling)
-    head.weight.data.copy_(weight)
+    if card.pooling is None:
+        return None
+    head = ScoreHead(trunk.width, card.pooling, card.layers)
+    head.load_state_dict({key.removeprefix(HEAD_PREFIX): value for key, value in state.items()})
     return head

@@ -98,8 +98,9 @@ class Trunk:
         self._active = adapter
 
     def _linear_names(self) -> list[str]:
-        layers = [name for name, module in self._decoder.named_modules() if isinstance(module, nn.Linear)]
-        return sorted({name.split(".")[-1] for name in layers if not name.endswith(("lora_A", "lora_B"))})
+        names = [name for name, module in self._decoder.named_modules() if isinstance(module, nn.Linear)]
+        plain = [name.removesuffix(".base_layer") for name in names if ".lora_" not in name]
+        return sorted({name.split(".")[-1] for name in plain})
 
     # Numbers
 

@@ -35,7 +35,7 @@ def sample(
     n: int,
     parameters: SamplingParameters,
     seed: int,
-    rows_at_once: int = 64,
+    rows_at_once: int = 192,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[list[Sample]]:
     """`n` samples of each prompt from the trunk with the adapter in use.

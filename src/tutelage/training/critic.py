@@ -19,7 +19,8 @@ class RidgeCritic:
     """
 
     def __init__(self, head: ScoreHead, strength: float) -> None:
-        self._prior = np.append(head.weight.detach().double().numpy(), -head.offset)
+        self._prior = np.append(head.weight.detach().double().numpy(), -float(head.offset))
+        self._scale = head.scale.double().numpy()
         self._weights = self._prior.copy()
         self._strength = strength
         self._moments: Floats | None = None
@@ -28,12 +29,12 @@ class RidgeCritic:
 
     def values(self, features_TF: Floats) -> Floats:
         """Expected return ahead of each token."""
-        values: Floats = _with_bias(features_TF) @ self._weights
+        values: Floats = self._inputs(features_TF) @ self._weights
         return values
 
     def learn(self, features_TF: Floats, returns_T: Floats) -> None:
         """Take in a batch of returns and solve for the weights anew."""
-        inputs = _with_bias(features_TF)
+        inputs = self._inputs(features_TF)
         moments = inputs.T @ inputs
         if self._moments is None:
             self._moments = np.zeros_like(moments)
@@ -43,6 +44,5 @@ class RidgeCritic:
         ridge = self._moments + self._draw * np.eye(len(self._prior))
         self._weights = self._prior + np.linalg.solve(ridge, self._evidence)
 
-
-def _with_bias(features_TF: Floats) -> Floats:
-    return np.concatenate([features_TF, np.ones((len(features_TF), 1))], axis=1)
+    def _inputs(self, features_TF: Floats) -> Floats:
+        return np.concatenate([features_TF / self._scale, np.ones((len(features_TF), 1))], axis=1)

@@ -95,7 +95,9 @@ def train_ppo(
     """
     trunk.add_adapter(policy, settings.rank, seed)
     critic = RidgeCritic(judge.head, settings.critic_strength)
-    optimizer = MasterAdamW(trunk.adapter_parameters(policy).values(), settings.learning_rate, settings.clip_norm)
+    optimizer = MasterAdamW(
+        (trunk.adapter_parameters(policy).values(), settings.learning_rate), clip_norm=settings.clip_norm
+    )
     rng = np.random.default_rng(seed)
     queues = [_cycle(part, rng) for part in prompts]
     metrics: list[Metrics] = []

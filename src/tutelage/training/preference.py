@@ -25,6 +25,7 @@ from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.pairs import PairedGroup, drop_weakest, paired_groups
 
 Metrics = dict[str, Any]
+SCALE_GROUPS = 48  # prompts whose responses show how widely the features spread
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,17 @@ class PreferenceSettings:
     """How a preference model is trained."""
 
     learning_rate: float = 5e-4
-    """of LoRA and head, reached after `warmup` steps and then constant"""
-    batch_pairs: int = 32
+    """of the LoRA adapter, reached after `warmup` steps and then constant"""
+    head_learning_rate: float = 2e-3
+    """of the score head, likewise"""
+    batch_pairs: int = 16
     """comparisons an optimizer step (at least; a prompt's comparisons stay together)"""
     rank: int = 16
     """rank of the LoRA adapter"""
     pooling: Pooling = "last"
     """`last`: the score is read at the end-of-context token alone; `mean`: there and from the response's mean state"""
+    layers: int | None = None
+    """layers of the trunk below the score head; None: all"""
     max_tokens: int = 1024
     """longest row; over-long prompts keep their end, responses are never cut"""
     token_budget: int = 2048
@@ -82,18 +87,21 @@ def train_preference_model(
     if not groups:
         raise InputError(f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}")
     trunk.add_adapter(adapter, settings.rank, seed)
-    head = ScoreHead(trunk.width, settings.pooling)
+    head = ScoreHead(trunk.width, settings.pooling, settings.layers)
+    head.fit_scale(_first_features(trunk, adapter, head, groups[:SCALE_GROUPS]))
     metrics: list[Metrics] = []
     with trunk.using(adapter, trained=True):
         optimizer = MasterAdamW(
-            [*trunk.adapter_parameters(adapter).values(), *head.parameters()], settings.learning_rate, settings.clip_norm
+            (trunk.adapter_parameters(adapter).values(), settings.learning_rate),
+            (head.parameters(), settings.head_learning_rate),
+            clip_norm=settings.clip_norm,
         )
         for step, batch in enumerate(step_batches(groups, settings.batch_pairs, np.random.default_rng(seed))):
             measured = _step(trunk, head, optimizer, batch, settings, min(1.0, (step + 1) / settings.warmup))
             _check(step, measured["loss"])
             metrics.append({"step": step, **measured})
             on_step(measured["pairs"], measured)
-    head.offset = _mean_score(trunk, adapter, head, groups)
+    head.offset += _mean_score(trunk, adapter, head, groups)
     dropped = {"strength below min_strength": weak, **drops}
     return Trained(head, metrics, sum(m["pairs"] for m in metrics), {k: v for k, v in dropped.items() if v})
 
@@ -126,7 +134,7 @@ def _step(
     total, right, pairs = 0.0, 0.0, 0
     for places in token_batches([group.length for group in groups], settings.token_budget):
         rows = lay([groups[place] for place in places])
-        scores_N = head(trunk.hidden_RLD(rows), rows)
+        scores_N = head(trunk.hidden_RLD(rows, head.layers), rows)
         chosen, rejected = _numbered([batch[place] for place in places])
         loss = preference_loss(scores_N[chosen], scores_N[rejected])
         optimizer.accumulate(loss.total)
@@ -155,6 +163,16 @@ def _check(step: int, loss: float) -> None:
         raise CheckFailed(f"the untrained preference model's loss is {loss:.6f}, not ln 2: rows or pairs are mislaid")
     if not math.isfinite(loss):
         raise CheckFailed(f"the preference loss at step {step} is {loss}; lower the learning rate")
+
+
+def _first_features(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[PairedGroup]) -> Tensor:
+    """Features of the first responses, before any training."""
+    parts = []
+    with trunk.using(adapter):
+        for paired in groups:
+            rows = lay(closed([paired.group], trunk.encoder.context_end))
+            parts.append(head.features_NF(trunk.hidden_RLD(rows, head.layers), rows))
+    return torch.cat(parts)
 
 
 def _mean_score(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[PairedGroup]) -> float:
