@@ -1,10 +1,13 @@
 """A run's directory: stages that are whole or absent, each with what it was made from, skipped when that matches."""
 
+import fcntl
 import hashlib
 import json
 import platform
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -34,16 +37,18 @@ class Run:
     recipe: Recipe
 
     @classmethod
-    def open(cls, directory: Path, recipe: Recipe) -> "Run":
-        """Begin a run, or go on with it.
+    @contextmanager
+    def open(cls, directory: Path, recipe: Recipe) -> Iterator["Run"]:
+        """Begin a run, or go on with it; meanwhile no other process can.
 
         Raises:
-            InputError: the directory holds a run of another recipe or other settings, or cannot be written.
+            InputError: the directory holds a run of another recipe or other settings, another process works on it, or
+                it cannot be written.
         """
         file = directory / "run.json"
         settings = asdict(recipe)
         if not file.exists():
-            if directory.exists() and any(directory.iterdir()):
+            if directory.is_dir() and any(directory.iterdir()):
                 raise InputError(f"{directory}: not empty and no run; give another --name")
             created = datetime.now(UTC).isoformat(timespec="seconds")
             content = {"name": directory.name, "recipe": recipe.name, "seed": recipe.seed, "created": created}
@@ -53,7 +58,10 @@ class Run:
                 f"{directory}: holds a run of recipe {kept['recipe']!r}, seed {kept['seed']}, with other settings; "
                 f"give another --name, or remove it with `tutelage runs clean {directory.name}`"
             )
-        return cls(directory, recipe)
+        with _locked(directory):
+            for torn in directory.glob(".*.part"):  # of a process that was killed
+                shutil.rmtree(torn, ignore_errors=True)
+            yield cls(directory, recipe)
 
     def stage(self, name: str, settings: Any, inputs: Mapping[str, Path], make: Callable[[Path], None]) -> Path:
         """The result of a stage: a directory that `make` fills.
@@ -82,6 +90,16 @@ class Run:
             }  # fmt: skip
             write_json(beside / "stage.json", {**measured, **key})
         return place
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    with (directory / "run.json").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{directory}: another process works on this run; wait for it or give another --name") from error
+        yield
 
 
 def content_hash(path: Path) -> str:

@@ -42,7 +42,12 @@ class Trunk:
     # Adapters
 
     def add_adapter(self, name: str, rank: int, seed: int) -> None:
-        """A fresh LoRA adapter on all linear layers of the trunk; its output is exactly zero until it is trained."""
+        """A fresh LoRA adapter on all linear layers of the trunk; its output is exactly zero until it is trained.
+
+        One of the same name is replaced.
+        """
+        if self.adapter_parameters(name):
+            self.drop_adapter(name)
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=self._linear_names(), lora_dropout=0.0)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -1,0 +1,65 @@
+"""`tutelage demo`: the whole loop, from a pretrained model to one that people prefer, with a report."""
+
+import signal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Run the whole loop on a recipe, or go on with an interrupted run: comparisons, preference model, PPO, ratings.
+
+    Finished stages are kept; run the same command again after Ctrl-C or a crash. The people are simulated.
+    """
+
+    recipe: str = "laptop"
+    """a shipped recipe (laptop, smoke) or the path of a TOML file"""
+    name: str | None = None
+    """name of the run; default: the recipe's name, with -seed-N for another seed"""
+    seed: int | None = None
+    """seed of everything; default: the recipe's"""
+    directory: Path = Path("runs")
+    """where runs are kept"""
+    json: bool = False
+    """print one JSON object on standard output"""
+
+    def run(self) -> dict[str, Any]:
+        from tutelage.plumbing.machine import keep_freed_memory
+
+        keep_freed_memory()
+        from tutelage.loop.loop import run_loop
+        from tutelage.loop.recipe import load_recipe
+        from tutelage.plumbing.files import write_json
+        from tutelage.report.page import write_report
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        recipe = load_recipe(self.recipe)
+        named = recipe.name if self.seed is None else f"{recipe.name}-seed-{self.seed}"
+        recipe = recipe if self.seed is None else replace(recipe, seed=self.seed)
+        place = self.directory / (self.name or named)
+        summary = run_loop(recipe, place)
+        write_report(summary, place / "report.html")
+        write_json(place / "summary.json", summary)
+        return {**summary, "report": str(place / "report.html")}
+
+    def show(self, result: dict[str, Any]) -> None:
+        console = Console()
+        table = Table("snapshot", "Elo", "95% interval", title="Ratings by held-out workers on held-out prompts")
+        for row in result["ratings"]:
+            table.add_row(row["snapshot"], f"{row['elo']:+.0f}", f"{row['low']:+.0f} … {row['high']:+.0f}")
+        if result["ratings"]:
+            console.print(table)
+        else:
+            console.print(f"No ratings: {result['rating_refusal']}")
+        rate = result["win_rate_final_vs_base"]
+        if rate:
+            console.print(
+                f"The final policy beats the base in {rate['value']:.0%} of {rate['comparisons']} comparisons "
+                f"(95% interval {rate['low']:.0%} to {rate['high']:.0%})."
+            )
+        minutes, memory = result["wall_seconds"] / 60, result["peak_memory_bytes"] / 2**30
+        console.print(f"{minutes:.1f} minutes, {memory:.1f} GiB at most. Report: {result['report']}", highlight=False)

@@ -1,0 +1,94 @@
+"""Snapshots against each other before held-out workers on held-out prompts, and what they are then worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from tutelage.corpus.prompts import PromptItem
+from tutelage.dialogue import Judgment, Response, comparison_from_judgment
+from tutelage.feedback.crowd import QUESTION_OF, Crowd
+from tutelage.statistics.ratings import RatingsRefused, rate, win_rate
+
+Result = dict[str, Any]
+
+
+def hold_tournament(
+    items: Sequence[PromptItem],
+    responses: Mapping[str, Sequence[Sequence[Response]]],
+    crowd: Crowd,
+    judgments_per_pair: int,
+    seed: int,
+) -> list[Judgment]:
+    """Judgments of every two snapshots' responses to every prompt.
+
+    `responses[snapshot][i][j]` is its j-th response to prompt i; j-th meets j-th. The workers take turns, so that
+    each gives the same share and no one judges the same two responses twice.
+    """
+    rng = np.random.default_rng(seed)
+    judgments = []
+    for one, other in combinations(responses, 2):
+        turn, order = 0, rng.permutation(len(crowd.workers))
+        for item, ours, theirs in zip(items, responses[one], responses[other], strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                for _ in range(min(judgments_per_pair, len(order))):
+                    worker = crowd.workers[order[turn % len(order)]]
+                    judgments.append(crowd.judge_by(worker, item.prompt, QUESTION_OF[item.kind], a, b, rng))
+                    turn += 1
+    return judgments
+
+
+@dataclass(frozen=True)
+class Duel:
+    """A judged pair as ratings read it."""
+
+    winner: str
+    loser: str
+    worker: str
+    prompt: str
+    kind: str
+
+
+def duels(judgments: Sequence[Judgment]) -> list[Duel]:
+    """The judgments that say something: equal or empty responses are left out."""
+    found = []
+    for judgment in judgments:
+        try:
+            comparison = comparison_from_judgment(judgment)
+        except ValueError:
+            continue
+        prompt = "\n".join(message.text for message in comparison.prompt.messages)
+        winner, loser = str(comparison.chosen.snapshot), str(comparison.rejected.snapshot)
+        found.append(Duel(winner, loser, judgment.worker, prompt, comparison.kind))
+    return found
+
+
+def ratings_table(fought: Sequence[Duel], anchor: str) -> tuple[list[Result], str | None]:
+    """Elo of each snapshot with its interval, or none and the reason why no rating can be given."""
+    columns = _columns(fought)
+    try:
+        ratings = rate(*columns, anchor=anchor)
+    except RatingsRefused as refusal:
+        return [], str(refusal)
+    rows = [(name, ratings.interval(name)) for name in ratings.snapshots]
+    return [
+        {"snapshot": name, "elo": ratings.elo(name), "low": interval.low, "high": interval.high}
+        for name, interval in sorted(rows, key=lambda row: row[1].value)
+    ], None
+
+
+def duel_win_rate(fought: Sequence[Duel], of: str, against: str, kind: str | None = None) -> Result | None:
+    """Share of direct comparisons won, with its interval over workers and prompts; None where it cannot be given."""
+    columns = _columns([duel for duel in fought if kind in (None, duel.kind)])
+    try:
+        return asdict(win_rate(*columns, of=of, against=against))
+    except RatingsRefused:
+        return None
+
+
+def _columns(fought: Sequence[Duel]) -> tuple[list[str], list[str], list[str], list[str]]:
+    rows = [(duel.winner, duel.loser, duel.worker, duel.prompt) for duel in fought]
+    winners, losers, workers, prompts = (list(column) for column in zip(*rows, strict=True)) if rows else ([],) * 4
+    return winners, losers, workers, prompts

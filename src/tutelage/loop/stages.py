@@ -1,0 +1,256 @@
+"""The stages of a round. Each reads files of earlier stages and fills a directory; `loop.py` says in which order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tutelage.corpus.prompts import PromptItem, Split, load_prompts
+from tutelage.corpus.records import (
+    judgment_from_record,
+    judgment_to_record,
+    prompt_to_record,
+    response_from_record,
+    response_to_record,
+)
+from tutelage.corpus.splits import split_by_prompt
+from tutelage.dialogue import Comparison, Judgment, Response, comparison_from_judgment
+from tutelage.evaluation.tournament import hold_tournament
+from tutelage.feedback.crowd import QUESTION_OF, Crowd, make_crowd
+from tutelage.loop.recipe import Recipe
+from tutelage.modeling.base import load_base
+from tutelage.modeling.encoding import Encoder
+from tutelage.modeling.passes import score_branches
+from tutelage.modeling.rows import Group
+from tutelage.modeling.snapshot import load_snapshot, save_snapshot
+from tutelage.modeling.trunk import Trunk
+from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
+from tutelage.plumbing.progress import progress_bar
+from tutelage.sampling.sampler import sample
+from tutelage.training.pairs import drop_weakest
+from tutelage.training.ppo import train_ppo
+from tutelage.training.preference import score_comparisons, train_preference_model
+from tutelage.training.rollouts import PreferenceModel
+
+HELDOUT_SALT = "held-out preference model"  # the same in every round and run: a prompt never changes its half
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A snapshot that answers: its name in the run, its directory (None: the base), a system text of its own."""
+
+    name: str
+    place: Path | None = None
+    system: str | None = None
+
+
+class Workshop:
+    """What the stages share: the recipe, one trunk for all models (loaded when first needed), and the crowds."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.crowd = make_crowd(recipe.crowd.workers, 2 * recipe.seed)
+        self.heldout_crowd = make_crowd(recipe.crowd.heldout_workers, 2 * recipe.seed + 1)
+
+    @cached_property
+    def trunk(self) -> Trunk:
+        return load_base(self.recipe.base, self.recipe.format, getattr(torch, self.recipe.dtype))
+
+    def prompts(self, split: Split, at_most: int, seed: int) -> list[PromptItem]:
+        """Prompts of a split in a random order, all (0) or so many, helpful and red-team in their shares."""
+        items = load_prompts(split)
+        order = np.random.default_rng(seed).permutation(len(items))
+        return [items[index] for index in order[: at_most or None]]
+
+    def respond(
+        self, deployed: Deployed, items: Sequence[PromptItem], n: int, seed: int, title: str
+    ) -> list[list[Response]]:
+        """`n` responses of a snapshot to each prompt."""
+        encoder = self.trunk.encoder
+        if deployed.system is not None:
+            encoder = Encoder(encoder.tokenizer, replace(encoder.format, system=deployed.system))
+        adapter = None
+        if deployed.place is not None:
+            adapter = "deployed"
+            load_snapshot(deployed.place, self.trunk, adapter)
+        ids = [encoder.prompt_ids(item.prompt) for item in items]
+        with progress_bar(title, len(items), "prompts") as bar, self.trunk.using(adapter):
+            samples = sample(self.trunk, ids, n, self.recipe.sampling, seed, on_done=bar.advance)
+        made = {"snapshot": deployed.name, "sampling": self.recipe.sampling, "seed": seed}
+        return [[Response(draw.text, draw.finish, **made) for draw in row] for row in samples]  # type: ignore[arg-type]
+
+    def preference_model(self, place: Path, adapter: str) -> PreferenceModel:
+        """A preference model of the run, put on the trunk."""
+        head = load_snapshot(place, self.trunk, adapter)
+        if head is None:
+            raise InputError(f"{place}: a policy, where a preference model was expected")
+        return PreferenceModel(adapter, head)
+
+
+def collect(workshop: Workshop, deployed: Sequence[Deployed], number: int, place: Path) -> None:
+    """Each deployed snapshot answers the collection prompts; workers judge pairs of the answers to a prompt."""
+    settings, seed = workshop.recipe.collection, _seed(workshop, number, 1)
+    items = workshop.prompts("collection", settings.prompts, seed)
+    answers = [
+        workshop.respond(one, items, settings.responses_per_snapshot, seed + index, f"round {number}: {one.name} answers")
+        for index, one in enumerate(deployed)
+    ]
+    rng = np.random.default_rng(seed)
+    judgments = []
+    for item, *rows in zip(items, *answers, strict=True):
+        # An answer of no words is nothing that a worker could be shown.
+        shown = [response for row in rows for response in row if response.text]
+        pairs = list(combinations(shown, 2))
+        for index in rng.permutation(len(pairs))[: settings.comparisons_per_prompt]:
+            judgments.append(workshop.crowd.judge(item.prompt, QUESTION_OF[item.kind], *pairs[index], rng))
+    write_jsonl(place / "judgments.jsonl", map(judgment_to_record, judgments))
+
+
+def read_judgments(*places: Path) -> list[Judgment]:
+    """The judgments that stages have left, in order."""
+    files = [place / "judgments.jsonl" for place in places]
+    return [judgment_from_record(line.record, f"{file}, line {line.number}") for file in files for line in read_jsonl(file)]
+
+
+def freeze(judgments: Sequence[Judgment], heldout_share: float) -> tuple[list[Comparison], list[Comparison], int]:
+    """Comparisons for the train-PM, those kept apart by prompt for the held-out PM, and how many said nothing."""
+    comparisons, equal = [], 0
+    for judgment in judgments:
+        try:
+            comparisons.append(comparison_from_judgment(judgment))
+        except ValueError:
+            equal += 1
+    train, heldout = split_by_prompt(comparisons, heldout_share, HELDOUT_SALT)
+    return train, heldout, equal
+
+
+def train_preference(workshop: Workshop, collected: Sequence[Path], number: int, heldout: bool, place: Path) -> None:
+    """A preference model from scratch on all comparisons so far of its half, tried on the other half."""
+    settings, trunk = workshop.recipe.preference, workshop.trunk
+    halves = freeze(read_judgments(*collected), workshop.recipe.collection.heldout_share)
+    own, other = (halves[1], halves[0]) if heldout else (halves[0], halves[1])
+    adapter = "heldout" if heldout else "judge"
+    with progress_bar(f"round {number}: {adapter} preference model", len(own), "pairs") as bar:
+        trained = train_preference_model(
+            trunk, adapter, own, settings, _seed(workshop, number, 2 + heldout), lambda pairs, _: bar.advance(pairs)
+        )
+    lineage = {"trained_on": len(own), "pairs": trained.pairs, "dropped": trained.drops, "equal": halves[2]}
+    save_snapshot(place / "snapshot", trunk, adapter, settings.rank, trained.head, lineage)
+    tried, _ = drop_weakest(other, settings.min_strength)
+    scores, _ = score_comparisons(trunk, adapter, trained.head, tried, settings.max_tokens)
+    differences = scores[:, 0] - scores[:, 1]
+    result = {
+        **lineage, "curve": trained.metrics, "ceiling": workshop.crowd.ceiling(tried, settings.min_strength),
+        "tried": [
+            {"difference": float(d), "prompt": c.prompt.first_human_turn, "worker": c.worker, "kind": c.kind}
+            for d, c in zip(differences, tried, strict=True) if np.isfinite(d)
+        ],
+    }  # fmt: skip
+    write_json(place / "result.json", result)
+
+
+def train_policy(workshop: Workshop, judge: Path, heldout: Path, number: int, place: Path) -> None:
+    """A policy from the initial one by PPO against the train-PM, watched by the held-out PM."""
+    recipe, trunk = workshop.recipe, workshop.trunk
+    prompts = [
+        [trunk.encoder.prompt_ids(item.prompt) for item in load_prompts("ppo", kind)]
+        for kind in ("helpful", "red_team")
+    ]
+    models = workshop.preference_model(judge, "judge"), workshop.preference_model(heldout, "heldout")
+    with progress_bar(f"round {number}: PPO", recipe.ppo.steps, "steps") as bar:
+
+        def show(metrics: Mapping[str, Any]) -> None:
+            bar.advance()
+            bar.note(f"reward {metrics['reward']:+.2f}  KL {metrics['kl']:.1f}  length {metrics['length']:.0f}")
+
+        steps = train_ppo(
+            trunk, "policy", prompts, *models, recipe.sampling, recipe.ppo, _seed(workshop, number, 4), show
+        )
+    save_snapshot(place / "snapshot", trunk, "policy", recipe.ppo.rank, None, {"steps": len(steps)})
+    write_jsonl(place / "metrics.jsonl", steps)
+
+
+def evaluate(workshop: Workshop, snapshots: Sequence[Deployed], judge: Path, heldout: Path, place: Path) -> None:
+    """All snapshots answer the evaluation prompts; held-out workers and both preference models say what they think."""
+    settings, seed = workshop.recipe.evaluation, _seed(workshop, 0, 5)
+    items = workshop.prompts(settings.split, settings.prompts, seed)
+    answers = {
+        one.name: workshop.respond(one, items, settings.responses, seed + index, f"evaluation: {one.name} answers")
+        for index, one in enumerate(snapshots)
+    }
+    judgments = hold_tournament(items, answers, workshop.heldout_crowd, settings.judgments_per_pair, seed)
+    write_jsonl(place / "judgments.jsonl", map(judgment_to_record, judgments))
+    models = {"judge": workshop.preference_model(judge, "judge"), "heldout": workshop.preference_model(heldout, "heldout")}
+    records = []
+    for name, rows in answers.items():
+        scores = {label: _scores(workshop, model, items, rows) for label, model in models.items()}
+        for index, (item, row) in enumerate(zip(items, rows, strict=True)):
+            records += [
+                {"prompt_id": item.id, "kind": item.kind, "prompt": prompt_to_record(item.prompt), "snapshot": name,
+                 "response": response_to_record(response), **{label: scores[label][index][j] for label in models}}
+                for j, response in enumerate(row)
+            ]  # fmt: skip
+    write_jsonl(place / "responses.jsonl", records)
+    write_json(place / "medians.json", _medians(workshop, (snapshots[0], snapshots[-1]), items, models["judge"], seed))
+
+
+def _scores(
+    workshop: Workshop, model: PreferenceModel, items: Sequence[PromptItem], rows: Sequence[Sequence[Response]]
+) -> list[list[float]]:
+    encoder = workshop.trunk.encoder
+    groups = [
+        Group(encoder.prompt_ids(item.prompt), tuple(encoder.response_ids(response) or (encoder.end,) for response in row))
+        for item, row in zip(items, rows, strict=True)
+    ]
+    return score_branches(workshop.trunk, model.adapter, model.head, groups)
+
+
+def _medians(
+    workshop: Workshop, pair: tuple[Deployed, Deployed], items: Sequence[PromptItem], judge: PreferenceModel, seed: int
+) -> list[dict[str, Any]]:
+    """For a few prompts of each kind, the response of median score of several, by base and final (section 6)."""
+    settings = workshop.recipe.evaluation
+    helpful = [item for item in items if item.kind == "helpful"][: settings.sample_prompts - settings.sample_prompts // 3]
+    shown = helpful + [item for item in items if item.kind == "red_team"][: settings.sample_prompts // 3]
+    columns = []
+    for index, one in enumerate(pair):
+        rows = workshop.respond(one, shown, settings.sample_of, seed + 100 + index, f"samples: {one.name} answers")
+        scored = [zip(s, row, strict=True) for s, row in zip(_scores(workshop, judge, shown, rows), rows, strict=True)]
+        columns.append([sorted(row, key=lambda pair: pair[0])[settings.sample_of // 2] for row in scored])
+    return [
+        {"kind": item.kind, "prompt": prompt_to_record(item.prompt),
+         "base": {"text": base.text, "score": base_score}, "final": {"text": final.text, "score": final_score}}
+        for item, (base_score, base), (final_score, final) in zip(shown, *columns, strict=True)
+    ]  # fmt: skip
+
+
+def _seed(workshop: Workshop, number: int, purpose: int) -> int:
+    """A seed of its own for each round and purpose of a run."""
+    return 1000 * workshop.recipe.seed + 100 * number + 10 * purpose
+
+
+def settings_of(recipe: Recipe, *parts: str) -> dict[str, Any]:
+    """The parts of a recipe that a stage depends on besides its inputs."""
+    common = ("base", "dtype", "format", "sampling")
+    return {part: asdict(recipe)[part] for part in (*common, *parts)}
+
+
+def read_result(place: Path) -> dict[str, Any]:
+    """What a preference model's stage has measured."""
+    result: dict[str, Any] = read_json(place / "result.json")
+    return result
+
+
+def read_responses(place: Path) -> list[tuple[dict[str, Any], Response]]:
+    """The evaluation's responses with their records."""
+    file = place / "responses.jsonl"
+    return [
+        (line.record, response_from_record(line.record["response"], f"{file}, line {line.number}"))
+        for line in read_jsonl(file)
+    ]
