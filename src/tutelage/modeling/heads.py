@@ -70,7 +70,7 @@ class ScoreHead(nn.Module):
 
     def features_NF(self, hidden_RLD: Tensor, rows: Rows) -> Tensor:
         """Features of each branch, read at its last token, the end-of-context token."""
-        return token_features_TF(hidden_RLD, rows.at_T, rows, self.pooling)[rows.lengths_N.cumsum(0) - 1]
+        return token_features_TF(hidden_RLD, rows.at_T, rows, self.pooling)[rows.last_N]
 
     def forward(self, hidden_RLD: Tensor, rows: Rows) -> Tensor:
         """Score of each branch (N,)."""

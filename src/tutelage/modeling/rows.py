@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 PAD, PROMPT = -1, 0  # segments; the branches of a row are 1, 2, …
@@ -48,22 +49,18 @@ class Rows:
     at_T: Tensor
     before_T: Tensor
     targets_T: Tensor
-    branch_T: Tensor
     lengths_N: Tensor
 
     @property
     def last_N(self) -> Tensor:
-        """Place of the last token of each branch."""
-        return self.at_T[self.lengths_N.cumsum(0) - 1]
+        """Number of the last token of each branch."""
+        return self.lengths_N.cumsum(0) - 1
 
     def mask_R1LL(self) -> Tensor:
         """True where a query (third axis) may look at a key (fourth): causal, and to the prompt or its own branch."""
         query, key = self.segments_RL[:, :, None], self.segments_RL[:, None, :]
         causal = torch.ones(self.ids_RL.shape[1], self.ids_RL.shape[1], dtype=torch.bool, device=query.device).tril()
         return (causal & ((key == PROMPT) | (key == query)))[:, None]
-
-    def to(self, device: torch.device) -> "Rows":
-        return Rows(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 def lay(groups: Sequence[Group]) -> Rows:
@@ -86,10 +83,14 @@ def lay(groups: Sequence[Group]) -> Rows:
             targets.append(np.array(branch))
             lengths.append(len(branch))
             start = place.stop
-    flat = [torch.from_numpy(np.concatenate(parts)) for parts in (at, before, targets)]
-    lengths_N = torch.tensor(lengths)
-    branch_T = torch.repeat_interleave(torch.arange(len(lengths)), lengths_N)
-    return Rows(*map(torch.from_numpy, (ids, positions, segments)), *flat, branch_T, lengths_N)
+    return Rows(
+        ids_RL=torch.from_numpy(ids), positions_RL=torch.from_numpy(positions), segments_RL=torch.from_numpy(segments),
+        at_T=_joined(at), before_T=_joined(before), targets_T=_joined(targets), lengths_N=torch.tensor(lengths),
+    )  # fmt: skip
+
+
+def _joined(parts: Sequence[NDArray[np.int64]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(parts))
 
 
 def token_batches(
@@ -108,5 +109,5 @@ def token_batches(
                 batches.append([])
             batches[-1].append(index)
         if rng is not None:
-            rng.shuffle(batches)  # type: ignore[arg-type]
+            batches = [batches[index] for index in rng.permutation(len(batches))]
         yield from batches

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -59,8 +58,8 @@ def save_snapshot(
         card = SnapshotCard(
             role="policy" if head is None else "preference",
             base=trunk.name, base_hash=trunk.weights_hash, fingerprint=trunk.encoder.fingerprint,
-            format=trunk.encoder.format, rank=rank, pooling=head.pooling if head else None, layers=head.layers if head else None,
-            lineage=dict(lineage),
+            format=trunk.encoder.format, rank=rank,
+            pooling=head.pooling if head else None, layers=head.layers if head else None, lineage=dict(lineage),
             weights_hash=sha256(beside / "weights.safetensors"),
         )  # fmt: skip
         write_json(beside / "snapshot.json", asdict(card))

@@ -1,5 +1,6 @@
 """One trunk for four models: policy, reference, preference model and critic of one base differ by adapter and head."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
@@ -27,8 +28,8 @@ class Trunk:
         self.encoder = encoder
         self.name = name
         self.weights_hash = weights_hash
-        self._decoder: nn.Module = model.get_decoder()
-        self._lm_head: nn.Linear = _plain_head(model)
+        self._decoder = _plain_stack(model)
+        self._lm_head = _plain_head(model)
         self._active: str | None = None
 
     @property
@@ -49,7 +50,7 @@ class Trunk:
         if self.adapter_parameters(name):
             self.drop_adapter(name)
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=self._linear_names(), lora_dropout=0.0)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _several_adapters():
             torch.manual_seed(seed)
             inject_adapter_in_model(config, self.model, adapter_name=name)
         for parameter in self.adapter_parameters(name).values():
@@ -57,8 +58,9 @@ class Trunk:
         self._select(self._active)
 
     def drop_adapter(self, name: str) -> None:
-        for layer in self._adapted_layers():
-            layer.delete_adapter(name)
+        with _several_adapters():
+            for layer in self._adapted_layers():
+                layer.delete_adapter(name)
 
     @contextmanager
     def using(self, adapter: str | None, trained: bool = False) -> Iterator[None]:
@@ -79,16 +81,16 @@ class Trunk:
             self._select(previous)
 
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
-        return {key: value for key, value in self.model.named_parameters() if f".{name}." in key}
+        ours = (f".lora_A.{name}.", f".lora_B.{name}.")
+        return {key: value for key, value in self.model.named_parameters() if any(part in key for part in ours)}
 
     def adapter_tensors(self, name: str) -> dict[str, Tensor]:
         """The adapter's weights for a file: its own name taken out of the keys."""
         return {key.replace(f".{name}.", "."): p.data.clone() for key, p in self.adapter_parameters(name).items()}
 
     def load_adapter(self, name: str, tensors: Mapping[str, Tensor], rank: int) -> None:
-        """An adapter with these weights, made or overwritten."""
-        if not self.adapter_parameters(name):
-            self.add_adapter(name, rank, seed=0)
+        """An adapter with these weights; one of the same name is replaced."""
+        self.add_adapter(name, rank, seed=0)
         for key, parameter in self.adapter_parameters(name).items():
             parameter.data.copy_(tensors[key.replace(f".{name}.", ".")])
 
@@ -110,7 +112,7 @@ class Trunk:
     # Numbers
 
     def hidden_RLD(self, rows: Rows, layers: int | None = None) -> Tensor:
-        """Hidden states of all tokens of the rows, after the last layer or the first `layers` of them (and the norm)."""
+        """Hidden states of all tokens of the rows, after all layers or the first `layers` of them (and the norm)."""
         with self._cut_to(layers):
             out = self._decoder(
                 input_ids=rows.ids_RL, attention_mask=rows.mask_R1LL(), position_ids=rows.positions_RL, use_cache=False
@@ -120,7 +122,10 @@ class Trunk:
     @contextmanager
     def _cut_to(self, layers: int | None) -> Iterator[None]:
         whole = self._decoder.layers
-        self._decoder.layers = whole if layers is None else nn.ModuleList(list(whole)[:layers])  # type: ignore[arg-type]
+        if layers is not None:
+            if not 0 < layers <= len(whole):
+                raise InputError(f"layers = {layers}, but the base {self.name!r} has {len(whole)}")
+            self._decoder.layers = whole[:layers]
         try:
             yield
         finally:
@@ -129,8 +134,9 @@ class Trunk:
     def decode_BQD(self, ids_BQ: Tensor, positions_BQ: Tensor, mask_B1QL: Tensor, cache: Any) -> Tensor:
         """Last hidden states of new tokens over a key/value cache that `cache.update` keeps."""
         out = self._decoder(
-            input_ids=ids_BQ, attention_mask=mask_B1QL, position_ids=positions_BQ, past_key_values=cache, use_cache=False
-        )
+            input_ids=ids_BQ, attention_mask=mask_B1QL, position_ids=positions_BQ, past_key_values=cache,
+            use_cache=False,
+        )  # fmt: skip
         return cast(Tensor, out.last_hidden_state)
 
     def logits(self, states: Tensor, temperature: float) -> Tensor:
@@ -147,10 +153,34 @@ class Trunk:
         return logprobs_T, entropy_T
 
 
+@contextmanager
+def _several_adapters() -> Iterator[None]:
+    """peft warns of a model with more than one adapter, which ours is meant to be."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def _plain_stack(model: Any) -> Any:
+    """The decoder below the output layer."""
+    decoder = model.get_decoder()
+    layers = getattr(decoder, "layers", None)
+    linear = isinstance(layers, nn.ModuleList) and any(isinstance(part, nn.Linear) for part in layers.modules())
+    if not linear or not model.is_backend_compatible():
+        raise InputError(
+            f"a {type(model).__name__} is no stack of attention layers with linear maps, as adapters and rows need it; "
+            "choose another base (Llama, Qwen, Mistral, OLMo, … have one)"
+        )
+    return decoder
+
+
 def _plain_head(model: Any) -> nn.Linear:
+    """The output layer."""
     head = model.get_output_embeddings()
-    if not isinstance(head, nn.Linear) or head.bias is not None:
-        raise InputError(f"a {type(model).__name__} has no plain linear output layer; rows cannot compute its log-probs")
+    if not isinstance(head, nn.Linear) or [name for name, _ in head.named_parameters()] != ["weight"]:
+        raise InputError(
+            f"a {type(model).__name__} has no plain linear output layer; rows cannot compute its log-probs"
+        )
     return head
 
 
@@ -167,11 +197,10 @@ class FrozenHeadLogProbs(torch.autograd.Function):
         logprobs, entropies, slopes = [], [], []
         for states, targets in zip(states_TD.split(HEAD_CHUNK), targets_T.split(HEAD_CHUNK), strict=True):
             logits_CV = (states @ weight_VD.T).float().div_(temperature)
-            at_target = logits_CV.gather(1, targets[:, None])[:, 0]
-            normaliser = logits_CV.logsumexp(-1)
-            probabilities_CV = (logits_CV - normaliser[:, None]).exp_()
-            logprobs.append(at_target - normaliser)
-            entropies.append(normaliser - torch.linalg.vecdot(probabilities_CV, logits_CV))
+            logprobs_CV = logits_CV.sub_(logits_CV.logsumexp(-1, keepdim=True))
+            probabilities_CV = logprobs_CV.exp()
+            logprobs.append(logprobs_CV.gather(1, targets[:, None])[:, 0])
+            entropies.append(-torch.linalg.vecdot(probabilities_CV, logprobs_CV))
             if wanted:
                 expected = probabilities_CV.to(weight_VD.dtype) @ weight_VD
                 slopes.append((weight_VD[targets] - expected) / temperature)

@@ -3,14 +3,19 @@
 P pairs, T response tokens.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+Floats = NDArray[np.float64]
 
-class Sum(NamedTuple):
+
+@dataclass(frozen=True)
+class Sum:
     """A loss summed over `count` items."""
 
     total: Tensor
@@ -22,7 +27,8 @@ def preference_loss(chosen_P: Tensor, rejected_P: Tensor) -> Sum:
     return Sum(F.softplus(rejected_P - chosen_P).sum(), len(chosen_P))
 
 
-class PolicyLoss(NamedTuple):
+@dataclass(frozen=True)
+class PolicyLoss:
     """The clipped objective summed over tokens, and how many tokens' ratios were cut off."""
 
     total: Tensor
@@ -39,6 +45,6 @@ def policy_loss(logprobs_T: Tensor, old_logprobs_T: Tensor, advantages_T: Tensor
     return PolicyLoss(-torch.minimum(plain_T, clipped_T).sum(), len(logprobs_T), cut_off)
 
 
-def kl_T(logprobs_T: Tensor, reference_logprobs_T: Tensor) -> Tensor:
-    """The estimator k1 of KL(policy || reference) at each sampled token, nats. The one that is trained on and logged."""
+def kl_T(logprobs_T: Floats, reference_logprobs_T: Floats) -> Floats:
+    """The estimator k1 of KL(policy || reference) at each sampled token, nats. What is trained on is what is logged."""
     return logprobs_T - reference_logprobs_T

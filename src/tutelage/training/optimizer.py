@@ -1,16 +1,19 @@
 """AdamW on fp32 masters of whatever is trained; the model itself stays in its compute dtype."""
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+
+from tutelage.plumbing.errors import CheckFailed
 
 
 class MasterAdamW:
     """Gradients of micro-batches are summed in fp32; `step` divides them once, clips, and writes the weights back."""
 
     def __init__(self, *groups: tuple[Iterable[nn.Parameter], float], clip_norm: float) -> None:
-        """`groups`: parameters with their learning rate; `clip_norm`: the largest norm of all their gradients together."""
+        """`groups`: parameters with their learning rate; `clip_norm`: the largest norm of all their gradients."""
         self._pairs: list[tuple[nn.Parameter, Tensor]] = []
         adam_groups, self._rates = [], []
         for parameters, rate in groups:
@@ -30,11 +33,17 @@ class MasterAdamW:
                 parameter.grad = None
 
     def step(self, count: int, rate_factor: float = 1.0) -> float:
-        """One update by the gradient sums over `count` items; returns the gradient's norm before clipping."""
+        """One update by the gradient sums over `count` items; returns the gradient's norm before clipping.
+
+        Raises:
+            CheckFailed: the gradient is not a number; the weights stay as they were.
+        """
         masters = [master for _, master in self._pairs]
         for master in masters:
             _gradient(master).div_(count)
         norm = float(nn.utils.clip_grad_norm_(masters, self._clip_norm))
+        if not math.isfinite(norm):
+            raise CheckFailed(f"the gradient's norm is {norm}; lower the learning rate")
         for group, rate in zip(self._adam.param_groups, self._rates, strict=True):
             group["lr"] = rate * rate_factor
         self._adam.step()

@@ -5,7 +5,7 @@ Left out here: adaptive λ_KL, value clipping, a critic with a trunk of its own,
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.passes import branch_logprobs
 from tutelage.modeling.rows import lay, token_batches
 from tutelage.modeling.trunk import Trunk
-from tutelage.plumbing.errors import CheckFailed
+from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.training.advantages import (
     Floats,
     KLPlace,
@@ -74,6 +74,12 @@ class PPOSettings:
     max_mismatch: float = 0.1
     """largest mean gap a token between the sampler's and the trainer's log-probs, nats, at step 0"""
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.minibatches <= self.prompts_per_step:
+            raise ValueError(f"minibatches must lie between 1 and prompts_per_step, not {self.minibatches}")
+        if not 0 <= self.red_team_share <= 1:
+            raise ValueError(f"red_team_share must lie between 0 and 1, not {self.red_team_share}")
+
 
 def train_ppo(
     trunk: Trunk,
@@ -91,8 +97,12 @@ def train_ppo(
     `prompts` are (helpful, red-team) prompt ids. `judge` gives the reward; `heldout` is only watched.
 
     Raises:
-        CheckFailed: the untrained policy is not the reference, or sampler and trainer disagree.
+        InputError: no prompts of a kind that is wanted, or `top_p` below 1.
+        CheckFailed: the untrained policy is not the reference, sampler and trainer disagree, or the gradient is not a
+            number.
     """
+    if parameters.top_p < 1:
+        raise InputError(f"PPO needs top_p = 1, not {parameters.top_p}: what is cut off has no log-prob to learn from")
     trunk.add_adapter(policy, settings.rank, seed)
     critic = RidgeCritic(judge.head, settings.critic_strength)
     optimizer = MasterAdamW(
@@ -118,14 +128,18 @@ def train_ppo(
     return metrics
 
 
-def _cycle(prompts: Sequence[tuple[int, ...]], rng: np.random.Generator) -> Any:
+def _cycle(prompts: Sequence[tuple[int, ...]], rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
     """Prompts without end, in a new order each time round."""
+    if not prompts:
+        raise InputError("no prompts of a kind that PPO is to mix in; give some, or set red_team_share to 0 or 1")
     while True:
         for index in rng.permutation(len(prompts)):
             yield prompts[index]
 
 
-def _next_prompts(queues: Sequence[Any], settings: PPOSettings, step: int) -> list[tuple[int, ...]]:
+def _next_prompts(
+    queues: Sequence[Iterator[tuple[int, ...]]], settings: PPOSettings, step: int
+) -> list[tuple[int, ...]]:
     """The step's prompts. Shares that are no whole number of prompts even out over the steps."""
     share, count = settings.red_team_share, settings.prompts_per_step
     red_team = int((step + 1) * count * share) - int(step * count * share)
@@ -152,21 +166,16 @@ def check_first_step(
     return {f"mismatch_p{q}": float(np.quantile(gap, q / 100)) for q in (50, 90, 99)}
 
 
-def _advantages(
-    batch: RolloutBatch, critic: RidgeCritic, settings: PPOSettings
-) -> tuple[list[list[Floats]], Metrics]:
+def _advantages(batch: RolloutBatch, critic: RidgeCritic, settings: PPOSettings) -> tuple[list[list[Floats]], Metrics]:
     """Whitened advantages by prompt and response; then the critic learns from the returns it was tried on."""
     flat, features = batch.flat, np.concatenate([rollout.features for rollout in batch.flat])
     values = [critic.values(rollout.features) for rollout in flat]
     rewards = [token_rewards(r.score, r.kl_t, settings.kl_weight, settings.kl_place) for r in flat]
-    both = [
-        advantages_and_returns(reward, value, settings.gamma, settings.gae_lambda)
-        for reward, value in zip(rewards, values, strict=True)
-    ]
-    returns = np.concatenate([part for _, part in both])
-    to_go = np.concatenate([reward[::-1].cumsum()[::-1] for reward in rewards])
-    fit = {"explained_variance": explained_variance(np.concatenate(values), to_go)}
-    critic.learn(features, returns)
+    episodes = list(zip(rewards, values, strict=True))
+    both = [advantages_and_returns(*episode, settings.gamma, settings.gae_lambda) for episode in episodes]
+    to_go = [advantages_and_returns(*episode, settings.gamma, lam=1.0)[1] for episode in episodes]
+    fit = {"explained_variance": explained_variance(np.concatenate(values), np.concatenate(to_go))}
+    critic.learn(features, np.concatenate([returns for _, returns in both]))
     white = iter(whiten([part for part, _ in both]))
     return [[next(white) for _ in row] for row in batch.rollouts], fit
 

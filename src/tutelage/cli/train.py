@@ -1,0 +1,252 @@
+"""`tutelage train`: one model, from files of comparisons."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+
+from tutelage.cli.score import require_writable, show_drops, show_quality
+from tutelage.dialogue import Comparison, Kind
+from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.progress import Bar, progress_bar
+
+if TYPE_CHECKING:
+    from tutelage.modeling.trunk import Trunk
+    from tutelage.training.preference import PreferenceSettings, Trained
+
+SPLIT_SALT = "train pm --held-out"  # the same always: a prompt never changes its side
+LATE_STEPS = 20  # the loss of a single step is mostly noise; what is shown is the mean of so many
+ADAPTER = "preference"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What was read: comparisons to train on, those kept apart by prompt, the files, and what was left out."""
+
+    train: list[Comparison] = field(default_factory=list)
+    held_out: list[Comparison] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    drops: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class TrainPM:
+    """Train a preference model: one pass over comparisons, a LoRA adapter and a score head on a frozen base.
+
+    Writes a snapshot directory with the loss curve (metrics.jsonl) and a card (model_card.json), or nothing.
+    """
+
+    comparisons: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
+    """JSONL or JSONL.gz files of comparisons (hh, tutelage or trl format)."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """The snapshot directory to write."""
+    model: Annotated[str, tyro.conf.arg(metavar="NAME|DIR|HUB")] = "smollm2-135m-instruct"
+    """The base: smollm2-135m-instruct (embedded), a directory or a hub id; tiny-random: a toy for tests."""
+    kind: Kind = "helpful"
+    """The kind of the comparisons of hh and trl files, which do not say it."""
+    held_out: float = 0.1
+    """Share of first human turns whose comparisons are kept out of training and measured at the end; 0: none."""
+    learning_rate: float = 5e-4
+    """Learning rate of the LoRA adapter, reached after --warmup steps and then constant."""
+    head_learning_rate: float = 2e-3
+    """Learning rate of the score head, likewise."""
+    warmup: int = 3
+    """Steps over which the learning rates rise."""
+    batch_pairs: int = 16
+    """Comparisons a step (at least; a prompt's comparisons stay together)."""
+    rank: int = 16
+    """Rank of the LoRA adapter."""
+    pooling: Literal["last", "mean"] = "last"
+    """Where the score is read: last, the end-of-context token; mean, also the response's mean state."""
+    layers: int | None = None
+    """Layers of the base below the score head; None: all. Fewer are faster."""
+    max_tokens: int = 1024
+    """Longest prompt with its responses, in tokens; over-long prompts keep their end, responses are never cut."""
+    token_budget: int = 2048
+    """Tokens that pass the base at once: less memory if smaller."""
+    min_strength: Literal[1, 2, 3, 4] = 2
+    """Comparisons of lower strength (1 barely to 4 much) are left out; hh and trl files do not say it."""
+    clip_norm: float = 1.0
+    """Largest norm of a step's gradient."""
+    seed: int = 0
+    """Draws the adapter's first weights and the order of the comparisons."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Number format of the base and of the passes; what is trained has fp32 masters in either."""
+    template: Literal["chat", "hh"] = "chat"
+    """How a dialogue becomes text: chat, the base's own chat template; hh, the plain marks of the HH-RLHF files."""
+    system: str = ""
+    """What stands before the first turn."""
+    overwrite: bool = False
+    """Replace the snapshot that is at --out."""
+    json: bool = False
+    """Print one JSON object on standard output."""
+
+    def run(self) -> dict[str, Any]:
+        from tutelage.plumbing.machine import keep_freed_memory
+
+        keep_freed_memory()
+        import torch
+
+        from tutelage.modeling.base import load_base
+        from tutelage.modeling.encoding import DialogueFormat
+        from tutelage.training.preference import train_preference_model
+
+        settings = self._settings()
+        _require_place(self.out, self.overwrite)
+        material = self._read()
+        trunk = load_base(self.model, DialogueFormat(self.template, self.system), getattr(torch, self.dtype))
+        _require_depth(trunk, settings)
+        started = time.perf_counter()
+        with progress_bar("preference model", len(material.train), "pairs") as bar:
+            trained = train_preference_model(trunk, ADAPTER, material.train, settings, self.seed, _reporting(bar))
+            bar.advance(len(material.train) - trained.pairs)  # those that were dropped
+        seconds = time.perf_counter() - started
+        held_out, too_long = _measure(trunk, trained, material.held_out, settings.max_tokens)
+        result = {
+            "pairs": trained.pairs,
+            "drops": dict(material.drops + Counter(trained.drops) + too_long),
+            "final_loss": _mean_loss(trained.metrics[-LATE_STEPS:]),
+            "seconds": seconds,
+            "pairs_per_second": trained.pairs / seconds,
+            "held_out": held_out,
+        }
+        name = self._save(trunk, trained, settings, material, result)
+        return {"snapshot": name, "out": str(self.out), **result}
+
+    def show(self, result: dict[str, Any]) -> None:
+        console = Console()
+        console.print(
+            f"trained on {result['pairs']} pairs in {result['seconds']:.0f} s ({result['pairs_per_second']:.1f} "
+            f"pairs/s); loss of the last steps {result['final_loss']:.3f} (0.693: cannot tell)"
+        )
+        if result["held_out"]:
+            console.print("held-out prompts:")
+            show_quality(console, result["held_out"])
+        show_drops(console, result["drops"])
+        console.print(f"snapshot {result['snapshot']}: {result['out']}", highlight=False)
+
+    def _settings(self) -> "PreferenceSettings":
+        from tutelage.training.preference import PreferenceSettings
+
+        if not 0 <= self.held_out < 1:
+            raise InputError(f"--held-out must lie in [0, 1), not {self.held_out}")
+        for name in ("learning_rate", "head_learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
+        for name in ("warmup", "batch_pairs", "rank", "layers", "max_tokens", "token_budget", "seed"):
+            value, least = getattr(self, name), 0 if name == "seed" else 1
+            if value is not None and value < least:
+                raise InputError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+        names = [setting.name for setting in fields(PreferenceSettings)]
+        return PreferenceSettings(**{name: getattr(self, name) for name in names})
+
+    def _read(self) -> Material:
+        """The comparisons that are strong enough, split by first human turn.
+
+        Raises:
+            InputError: a file that cannot be read, or too few comparisons for what was asked.
+        """
+        from tutelage.corpus.rules import DropCounts
+        from tutelage.corpus.sources import read_comparisons
+        from tutelage.corpus.splits import split_by_prompt
+        from tutelage.plumbing.files import sha256
+        from tutelage.training.pairs import drop_weakest
+
+        counts, read, files = DropCounts(), list[Comparison](), []
+        for file in self.comparisons:
+            usable = list(counts.sift(read_comparisons([file], kind=self.kind)))
+            files.append({"file": str(file), "sha256": sha256(file), "usable": len(usable)})
+            read += usable
+        kept, weak = drop_weakest(read, self.min_strength)
+        drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak})
+        material = Material(*split_by_prompt(kept, self.held_out, SPLIT_SALT), files, drops)
+        if not material.train or (self.held_out and not material.held_out):
+            names = ", ".join(map(str, self.comparisons)) or "no file named"
+            raise InputError(
+                f"{names}: {len(material.train)} comparisons to train on and {len(material.held_out)} held out "
+                f"(left out: {dict(drops)}); give more comparisons or another --held-out (0: none)"
+            )
+        return material
+
+    def _save(
+        self,
+        trunk: "Trunk",
+        trained: "Trained",
+        settings: "PreferenceSettings",
+        material: Material,
+        result: Mapping[str, Any],
+    ) -> str:
+        """Write the snapshot with its loss curve and card, whole or not at all; returns its name."""
+        from tutelage.loop.run import versions
+        from tutelage.modeling.snapshot import save_snapshot
+        from tutelage.plumbing.files import replacing, write_json, write_jsonl
+
+        origin = {"data": material.files, "settings": asdict(settings), "seed": self.seed, "dtype": self.dtype}
+        with replacing(self.out.resolve()) as beside:
+            snapshot = save_snapshot(beside, trunk, ADAPTER, settings.rank, trained.head, origin)
+            write_jsonl(beside / "metrics.jsonl", trained.metrics)
+            card = {
+                "snapshot": snapshot.name, "base": trunk.name, "format": asdict(trunk.encoder.format), **origin,
+                "held_out_share": self.held_out, **result, "versions": versions(),
+            }  # fmt: skip
+            write_json(beside / "model_card.json", card)
+        return snapshot.name
+
+
+def _require_place(out: Path, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: a file; name a directory")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / "snapshot.json").is_file():
+            raise InputError(f"--out {out}: not empty, and not a snapshot; name a new directory")
+        if not overwrite:
+            raise InputError(f"--out {out}: holds a snapshot; name another directory, or replace it by --overwrite")
+    require_writable(out.resolve().parent)
+
+
+def _require_depth(trunk: "Trunk", settings: "PreferenceSettings") -> None:
+    """Refuse what the base cannot do and what would otherwise be cut down in silence."""
+    config = trunk.model.config
+    if settings.layers and settings.layers > config.num_hidden_layers:
+        raise InputError(f"--layers {settings.layers}: {trunk.name} has {config.num_hidden_layers} layers")
+    most = getattr(config, "max_position_embeddings", settings.max_tokens)
+    if settings.max_tokens > most:
+        raise InputError(f"--max-tokens {settings.max_tokens}: {trunk.name} reads {most} tokens")
+
+
+def _reporting(bar: Bar) -> Callable[[int, Mapping[str, Any]], None]:
+    """What moves the bar by each step's pairs and notes the mean loss of late."""
+    late: deque[Mapping[str, Any]] = deque(maxlen=LATE_STEPS)
+
+    def on_step(pairs: int, metrics: Mapping[str, Any]) -> None:
+        late.append(metrics)
+        bar.advance(pairs)
+        bar.note(f"loss {_mean_loss(late):.3f}")
+
+    return on_step
+
+
+def _mean_loss(steps: "deque[Mapping[str, Any]] | list[dict[str, Any]]") -> float:
+    """Mean over the pairs of these steps."""
+    return float(sum(step["loss"] * step["pairs"] for step in steps) / sum(step["pairs"] for step in steps))
+
+
+def _measure(
+    trunk: "Trunk", trained: "Trained", held_out: list[Comparison], max_tokens: int
+) -> tuple[dict[str, Any] | None, Counter[str]]:
+    """What the model is worth on the held-out comparisons, and those that were dropped, by reason."""
+    if not held_out:
+        return None, Counter()
+    from tutelage.evaluation.preference import quality, score_in_parts
+    from tutelage.training.rollouts import PreferenceModel
+
+    with progress_bar("held-out pairs", len(held_out), "pairs") as bar:
+        model = PreferenceModel(ADAPTER, trained.head)
+        scores_P2, drops = score_in_parts(trunk, model, held_out, max_tokens, bar.advance)
+    worth = quality(held_out, scores_P2)
+    return (asdict(worth) if worth else None), drops

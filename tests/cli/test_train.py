@@ -1,0 +1,194 @@
+"""`tutelage train pm` on the toy base: it learns, tells what it did, leaves a whole snapshot or nothing."""
+
+import errno
+import json
+import math
+from dataclasses import fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tutelage.cli.main import main
+from tutelage.cli.train import SPLIT_SALT, TrainPM
+from tutelage.corpus.records import comparison_to_record
+from tutelage.corpus.sources import read_comparisons
+from tutelage.corpus.splits import bucket
+from tutelage.dialogue import Comparison
+from tutelage.modeling.snapshot import read_card
+from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.files import read_json, read_jsonl, sha256, write_jsonl
+from tutelage.training.preference import PreferenceSettings
+
+
+def test_it_learns_a_planted_preference_and_tells_what_it_did(train_pm: TrainPM, planted: Path) -> None:
+    result = train_pm.run()
+    json.dumps(result, allow_nan=False)
+    assert result["drops"] == {"strength below min_strength": 8}
+    held_out = result["held_out"]
+    assert result["pairs"] + held_out["pairs"] == 80 - 8
+    assert result["final_loss"] < 0.5 < math.log(2)
+    accuracy = held_out["accuracy"]
+    assert 0.5 < accuracy["low"] < accuracy["value"] <= accuracy["high"] <= 1
+    assert accuracy["value"] > 0.9
+    assert held_out["brier"] < 0.2
+    assert result["pairs_per_second"] == pytest.approx(result["pairs"] / result["seconds"])
+
+    card = read_json(train_pm.out / "model_card.json")
+    assert card["data"] == [{"file": str(planted), "sha256": sha256(planted), "usable": 80}]
+    assert {key: card[key] for key in result if key != "out"} == {key: result[key] for key in result if key != "out"}
+    assert read_card(train_pm.out).name == result["snapshot"] == card["snapshot"]
+    curve = [line.record for line in read_jsonl(train_pm.out / "metrics.jsonl")]
+    assert curve[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert sum(step["pairs"] for step in curve) == result["pairs"]
+    assert sorted(path.name for path in train_pm.out.parent.iterdir()) == ["pm"]
+
+
+def test_same_seed_same_snapshot(train_pm: TrainPM, tmp_path: Path) -> None:
+    first, again, other = (
+        replace(train_pm, out=tmp_path / name, seed=seed).run() for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    timed = {"out", "seconds", "pairs_per_second"}
+    assert {key: first[key] for key in first.keys() - timed} == {key: again[key] for key in again.keys() - timed}
+    assert first["snapshot"] != other["snapshot"]
+
+
+def test_held_out_comparisons_do_not_teach(train_pm: TrainPM, tmp_path: Path) -> None:
+    """Turning the labels of held-out prompts round turns their accuracy round, and leaves the weights as they were."""
+    rows = [row for row in read_comparisons(train_pm.comparisons) if isinstance(row, Comparison)]
+    turned = [
+        replace(row, chosen=row.rejected, rejected=row.chosen) if bucket(row.prompt, SPLIT_SALT) < 0.3 else row
+        for row in rows
+    ]
+    write_jsonl(tmp_path / "turned.jsonl", map(comparison_to_record, turned))
+    right = train_pm.run()
+    wrong = replace(train_pm, comparisons=(tmp_path / "turned.jsonl",), out=tmp_path / "turned").run()
+    assert right["snapshot"] == wrong["snapshot"]
+    assert right["held_out"]["accuracy"]["value"] == pytest.approx(1 - wrong["held_out"]["accuracy"]["value"])
+
+
+def test_files_are_taken_together_and_what_is_left_out_is_counted(
+    train_pm: TrainPM, planted: Path, tmp_path: Path
+) -> None:
+    turns = "\n\nHuman: Hi\n\nAssistant:"
+    rows = [{"chosen": turns, "rejected": f"{turns} No."}, {"chosen": f"{turns} Hello.", "rejected": f"{turns} No."}]
+    write_jsonl(tmp_path / "hh.jsonl", rows)
+    result = replace(train_pm, comparisons=(planted, tmp_path / "hh.jsonl"), kind="harmless").run()
+    assert result["drops"] == {"empty_answer": 1, "strength below min_strength": 8}
+    assert result["pairs"] + result["held_out"]["pairs"] == 80 - 8 + 1
+    assert [file["usable"] for file in read_json(train_pm.out / "model_card.json")["data"]] == [80, 1]
+
+
+def test_without_held_out_share_all_is_trained_on(train_pm: TrainPM) -> None:
+    result = replace(train_pm, held_out=0.0).run()
+    assert result["pairs"] == 72
+    assert result["held_out"] is None
+
+
+def test_every_setting_is_an_option_with_the_same_default(train_pm: TrainPM) -> None:
+    options = {option.name: option.default for option in fields(TrainPM)}
+    assert {s.name: options.get(s.name, "missing") for s in fields(PreferenceSettings)} == {
+        s.name: s.default for s in fields(PreferenceSettings)
+    }
+    asked = replace(train_pm, layers=1, pooling="mean", min_strength=3, clip_norm=0.5, template="hh", system="Be kind.")
+    asked.run()
+    card = read_json(asked.out / "model_card.json")
+    assert card["settings"] == {s.name: getattr(asked, s.name) for s in fields(PreferenceSettings)}
+    assert card["format"] == {"template": "hh", "system": "Be kind."}
+    assert (read_card(asked.out).layers, read_card(asked.out).pooling) == (1, "mean")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"held_out": 1.0}, r"--held-out must lie in \[0, 1\)"),
+        ({"rank": 0}, "--rank must be at least 1, not 0"),
+        ({"layers": 0}, "--layers must be at least 1, not 0"),
+        ({"layers": 3}, "--layers 3: tiny-random has 2 layers"),
+        ({"max_tokens": 4096}, "--max-tokens 4096: tiny-random reads 2048 tokens"),
+        ({"seed": -1}, "--seed must be at least 0"),
+        ({"head_learning_rate": float("nan")}, "--head-learning-rate must be above 0"),
+        ({"comparisons": ()}, "no file named: 0 comparisons to train on"),
+        ({"comparisons": (Path("nowhere.jsonl"),)}, r"nowhere\.jsonl: cannot be read"),
+        ({"held_out": 0.001}, "and 0 held out .* another --held-out"),
+        ({"max_tokens": 8}, "no comparison to train on"),
+        ({"model": "nowhere/nothing"}, "nowhere/nothing"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    train_pm: TrainPM, change: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=says):
+        replace(train_pm, **change).run()
+    assert not train_pm.out.exists()
+
+
+def test_a_place_that_will_not_do_is_refused_before_any_work(train_pm: TrainPM, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letters.txt").touch()
+    command = replace(train_pm, comparisons=(Path("nowhere.jsonl"),))  # the place is looked at before this
+    for place, says in {
+        "file": "a file; name a directory",
+        "full": "not empty, and not a snapshot",
+        "file/pm": "cannot be written .* choose another --out",
+    }.items():
+        with pytest.raises(InputError, match=says):
+            replace(command, out=tmp_path / place, overwrite=True).run()
+
+
+def test_a_snapshot_is_replaced_only_when_asked(train_pm: TrainPM) -> None:
+    first = train_pm.run()["snapshot"]
+    with pytest.raises(InputError, match=r"holds a snapshot; .* replace it by --overwrite"):
+        replace(train_pm, seed=1).run()
+    assert read_card(train_pm.out).name == first
+    second = replace(train_pm, seed=1, overwrite=True).run()["snapshot"]
+    assert read_card(train_pm.out).name == second != first
+    assert sorted(path.name for path in train_pm.out.parent.iterdir()) == ["pm"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "raised"),
+    [
+        ("tutelage.evaluation.preference.score_in_parts", KeyboardInterrupt(), KeyboardInterrupt),
+        ("tutelage.plumbing.files.write_json", OSError(errno.ENOSPC, "No space left on device"), InputError),
+    ],
+)
+def test_a_run_that_breaks_off_leaves_what_was_there(
+    train_pm: TrainPM, broken: str, error: BaseException, raised: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = train_pm.run()["snapshot"]
+
+    def breaks(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(broken, breaks)
+    with pytest.raises(raised):
+        replace(train_pm, seed=1, overwrite=True).run()
+    assert read_card(train_pm.out).name == before
+    assert sorted(path.name for path in train_pm.out.parent.iterdir()) == ["pm"]
+
+
+def test_from_the_command_line(train_pm: TrainPM, planted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["train", "pm", "--comparisons", str(planted), str(planted), "--model", "tiny-random", "--rank", "2"]
+    line += ["--dtype", "float32", "--held-out", "0.2", "--out", str(train_pm.out)]
+    assert main([*line, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["pairs"] + result["held_out"]["pairs"] == 2 * 72
+    assert main(line) == 2
+    assert "holds a snapshot" in capsys.readouterr().err
+    assert main([*line, "--overwrite"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"trained on {result['pairs']} pairs" in shown
+    assert f"snapshot {result['snapshot']}" in shown
+
+
+def test_real_rows(train_pm: TrainPM, data: Path, tmp_path: Path) -> None:
+    """Real HH-RLHF rows go through; what is left out is counted."""
+    lines = islice(read_jsonl(data / "hh-rlhf-harmless-test" / "pairs.jsonl.gz"), 40)
+    write_jsonl(tmp_path / "hh.jsonl", (line.record for line in lines))
+    result = replace(train_pm, comparisons=(tmp_path / "hh.jsonl",), kind="harmless", max_tokens=600).run()
+    assert result["drops"]["the responses are longer than max_tokens"] > 0
+    assert result["pairs"] + result["held_out"]["pairs"] + sum(result["drops"].values()) == 40

@@ -1,0 +1,59 @@
+"""Recipes hold every setting; an unknown key is an error with a cure."""
+
+from pathlib import Path
+
+import pytest
+
+from tutelage.loop.recipe import load_recipe
+from tutelage.plumbing.errors import InputError
+
+MINIMAL = 'name = "mine"\nbase = "tiny-random"\n[needs]\nminutes = 1\nmemory_gib = 1.0\ndisk_gib = 1.0\n'
+
+
+def written(tmp_path: Path, more: str) -> str:
+    file = tmp_path / "mine.toml"
+    file.write_text(MINIMAL + more)
+    return str(file)
+
+
+@pytest.mark.parametrize("name", ["laptop", "smoke"])
+def test_shipped_recipes_load(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, "[ppo]\nkl_weight = 1\nsteps = 7\n[sampling]\nstop = ['x']\n"))
+    assert recipe.ppo.kl_weight == 1.0 and isinstance(recipe.ppo.kl_weight, float)
+    assert (recipe.ppo.steps, recipe.ppo.clip) == (7, 0.2)
+    assert recipe.sampling.stop == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("[ppo]\nkl_wieght = 0.1\n", "did you mean ppo.kl_weight?"),
+        ("[nonsense]\n", "unknown key nonsense"),
+        ("[ppo]\nsteps = 1.5\n", "ppo.steps must be int, not 1.5"),
+        ("[ppo]\nsteps = true\n", "ppo.steps must be int, not True"),
+        ("[ppo]\nkl_place = 'word'\n", "ppo.kl_place must be one of 'token', 'sequence'"),
+        ("ppo = 3\n", "unknown key needs.ppo"),
+        ("[sampling]\ntemperature = 0\n", "temperature must be above 0"),
+        ("[ppo\n", "line"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, more: str, said: str) -> None:
+    with pytest.raises(InputError, match="mine.toml") as error:
+        load_recipe(written(tmp_path, more))
+    assert said in str(error.value)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\n')
+    with pytest.raises(InputError, match="base"):
+        load_recipe(str(file))
+
+
+def test_no_such_recipe() -> None:
+    with pytest.raises(InputError, match="laptop, smoke"):
+        load_recipe("desktop")

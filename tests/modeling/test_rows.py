@@ -1,0 +1,173 @@
+"""Rows: every token laid once, and every number that of a row of its own."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tutelage.modeling.rows import PAD, Group, Rows, lay, token_batches
+from tutelage.modeling.trunk import Trunk
+
+from .toys import add_random_adapter, apart, assert_same, naive_logits, numbers, random_groups, random_head
+
+TOKENS = st.lists(st.integers(0, 255), min_size=1, max_size=6).map(tuple)
+GROUPS = st.lists(st.builds(Group, TOKENS, st.lists(TOKENS, min_size=1, max_size=3).map(tuple)), min_size=1, max_size=4)
+A, B = (97, 98, 99, 100), (101, 102, 103)
+
+
+def owners(group: Group, length: int) -> list[int]:
+    """Whose each column of a row is, the slow way: 0 the prompt's, 1, 2, … the branches', -1 padding."""
+    named = [0] * len(group.prompt)
+    for number, branch in enumerate(group.branches, start=1):
+        named += [number] * len(branch)
+    return named + [PAD] * (length - len(named))
+
+
+@settings(max_examples=60, deadline=None)
+@given(GROUPS)
+def test_every_token_is_laid_once_in_its_place(groups: list[Group]) -> None:
+    rows = lay(groups)
+    length = max(group.length for group in groups)
+    assert rows.ids_RL.shape == (len(groups), length)
+    t = branches = 0
+    for row, group in enumerate(groups):
+        text = [*group.prompt, *(token for branch in group.branches for token in branch)]
+        assert rows.ids_RL[row, : len(text)].tolist() == text
+        assert rows.segments_RL[row].tolist() == owners(group, length)
+        assert rows.positions_RL[row, : len(group.prompt)].tolist() == list(range(len(group.prompt)))
+        start = len(group.prompt)
+        for branch in group.branches:
+            places = list(range(row * length + start, row * length + start + len(branch)))
+            mine = slice(t, t + len(branch))
+            assert rows.at_T[mine].tolist() == places
+            assert rows.before_T[mine].tolist() == [row * length + len(group.prompt) - 1, *places[:-1]]
+            assert rows.targets_T[mine].tolist() == list(branch)
+            assert rows.positions_RL.flatten()[places].tolist() == list(
+                range(len(group.prompt), len(group.prompt) + len(branch))
+            )
+            assert rows.lengths_N[branches] == len(branch)
+            assert rows.last_N[branches] == t + len(branch) - 1
+            start, t, branches = start + len(branch), t + len(branch), branches + 1
+    assert (t, branches) == (len(rows.at_T), len(rows.lengths_N))
+
+
+@settings(max_examples=60, deadline=None)
+@given(GROUPS)
+def test_a_token_looks_back_at_the_prompt_and_its_own_branch_only(groups: list[Group]) -> None:
+    mask = lay(groups).mask_R1LL()[:, 0]
+    for row, group in enumerate(groups):
+        owner = owners(group, mask.shape[-1])
+        for query, own in enumerate(owner):
+            seen = [key <= query and (of == 0 or of == own) for key, of in enumerate(owner)]
+            assert mask[row, query].tolist() == seen
+            assert any(seen)  # a softmax over nothing would be NaN
+
+
+@pytest.mark.parametrize("prompt, branches", [((), ((1,),)), ((1,), ()), ((1,), ((2,), ()))])
+def test_a_group_without_a_prompt_or_with_an_empty_branch_is_refused(prompt: tuple[int], branches: tuple) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Group(prompt, branches)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 90), max_size=60), st.integers(1, 200), st.integers(1, 70), st.booleans())
+def test_batches_hold_every_index_once_within_the_budget(
+    lengths: list[int], budget: int, window: int, shuffled: bool
+) -> None:
+    rng = np.random.default_rng(0) if shuffled else None
+    batches = list(token_batches(lengths, budget, window, rng))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
+        assert len({index // window for index in batch}) == 1
+
+
+def test_batches_of_a_window_can_be_shuffled_so_that_steps_do_not_follow_length() -> None:
+    lengths = list(range(1, 65))
+    longest = [max(batch) for batch in token_batches(lengths, 128, rng=np.random.default_rng(0))]
+    assert longest != sorted(longest)
+    assert [max(batch) for batch in token_batches(lengths, 128)] == sorted(longest)
+
+
+# The numbers: invariants 1 and 2.
+
+
+def test_numbers_and_gradients_equal_those_of_separate_rows(tiny: Trunk) -> None:
+    add_random_adapter(tiny, "a")
+    head, groups = random_head(tiny, "mean"), random_groups(0, 5)
+    together = numbers(tiny, "a", head, [lay(groups)])
+    separate = numbers(tiny, "a", head, [lay([group]) for group in apart(groups)])
+    assert_same(together.scores, separate.scores)
+    assert_same(together.logprobs, separate.logprobs)
+    assert_same(together.gradient, separate.gradient)
+
+
+@pytest.mark.parametrize("base", ["tiny", "embedded"])
+def test_log_probs_are_those_of_a_plain_pass_over_prompt_and_branch(base: str, request: pytest.FixtureRequest) -> None:
+    trunk: Trunk = request.getfixturevalue(base)
+    groups = random_groups(1, 2)
+    rows = lay(groups)
+    with trunk.using(None):
+        ours, _ = trunk.logprobs_T(trunk.hidden_RLD(rows), rows, temperature=0.7)
+    naive = []
+    for group in apart(groups):
+        ids, split = group.prompt + group.branches[0], len(group.prompt)
+        logprobs = (naive_logits(trunk, ids) / 0.7).log_softmax(-1)
+        naive += [logprobs[place - 1, ids[place]] for place in range(split, len(ids))]
+    assert_same(ours, torch.stack(naive))
+
+
+def test_the_prompts_last_token_predicts_the_first_of_every_branch(tiny: Trunk) -> None:
+    prompt = (65, 66, 67)
+    rows = lay([Group(prompt, (A, B))])
+    with tiny.using(None):
+        logprobs, _ = tiny.logprobs_T(tiny.hidden_RLD(rows), rows, temperature=1.0)
+    after_prompt = naive_logits(tiny, prompt)[-1].log_softmax(-1)
+    torch.testing.assert_close(logprobs[[0, len(A)]], after_prompt[[A[0], B[0]]])
+
+
+@pytest.mark.parametrize("other", [(9, 8, 7, 6), (5, 5, 5, 5)])
+def test_what_one_branch_says_leaves_the_others_numbers_untouched_bit_for_bit(
+    tiny: Trunk, other: tuple[int, ...]
+) -> None:
+    def of_b(a: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        rows = lay([Group((65, 66, 67), (a, B))])
+        with tiny.using(None):
+            hidden = tiny.hidden_RLD(rows)
+            logprobs, entropies = tiny.logprobs_T(hidden, rows, temperature=1.0)
+        return hidden[0, -len(B) :], logprobs[-len(B) :], entropies[-len(B) :]
+
+    for one, two in zip(of_b(A), of_b(other), strict=True):
+        assert torch.equal(one, two)
+
+
+def regrouped(rows_of: list[Group], order: list[int], sizes: list[int]) -> list[Rows]:
+    """The groups in another order, so many a batch."""
+    cuts = np.cumsum(sizes)[:-1]
+    return [lay([rows_of[index] for index in part]) for part in np.split(order, cuts)]
+
+
+@pytest.mark.parametrize(
+    ("order", "sizes"),
+    [([5, 4, 3, 2, 1, 0], [6]), ([0, 1, 2, 3, 4, 5], [1] * 6), ([2, 0, 5, 1, 4, 3], [4, 2])],
+    ids=["order", "batch of one", "both"],
+)
+def test_padding_batch_size_and_order_change_no_sum(tiny: Trunk, order: list[int], sizes: list[int]) -> None:
+    add_random_adapter(tiny, "a")
+    head, groups = random_head(tiny, "last"), random_groups(2, 6)
+    whole = numbers(tiny, "a", head, [lay(groups)])
+    parts = numbers(tiny, "a", head, regrouped(groups, order, sizes))
+    assert_same(parts.gradient, whole.gradient)
+    branches = np.split(np.arange(len(whole.scores)), np.cumsum([len(group.branches) for group in groups])[:-1])
+    assert_same(parts.scores, whole.scores[np.concatenate([branches[index] for index in order])])
+
+
+def test_longer_padding_changes_no_number(tiny: Trunk) -> None:
+    add_random_adapter(tiny, "a")
+    head, groups = random_head(tiny, "mean"), random_groups(3, 3)
+    long = Group(tuple(range(5, 105)), ((6,),))
+    alone = numbers(tiny, "a", head, [lay(groups)])
+    padded = numbers(tiny, "a", head, [lay([*groups, long])])
+    assert_same(padded.scores[:-1], alone.scores)
+    assert_same(padded.logprobs[:-1], alone.logprobs)

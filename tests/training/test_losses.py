@@ -1,0 +1,71 @@
+"""Losses: known values, gradients by finite differences, sums that add up."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tutelage.training.losses import kl_T, policy_loss, preference_loss
+
+LOGPROBS = st.lists(st.tuples(*[st.floats(-4, 0)] * 2, st.floats(-3, 3)), min_size=1, max_size=12)
+
+
+def test_equal_scores_cost_ln_2_a_pair() -> None:
+    scores = torch.tensor([0.0, -3.0, 7.5])
+    loss = preference_loss(scores, scores)
+    assert loss.count == 3
+    assert loss.total.item() == pytest.approx(3 * math.log(2), rel=1e-6)
+
+
+def test_the_preference_loss_is_minus_the_log_chance_that_the_chosen_wins() -> None:
+    chosen, rejected = torch.tensor([1.0, -2.0]), torch.tensor([0.0, 1.0])
+    wins = 1 / (1 + np.exp(-np.array([1.0, -3.0])))
+    assert preference_loss(chosen, rejected).total.item() == pytest.approx(-np.log(wins).sum(), rel=1e-6)
+    assert math.isfinite(preference_loss(torch.tensor([-1e4]), torch.tensor([1e4])).total.item())
+
+
+@settings(max_examples=60, deadline=None)
+@given(LOGPROBS)
+def test_the_policy_loss_is_ppos_clipped_objective(tokens: list[tuple[float, float, float]]) -> None:
+    total, clipped = 0.0, 0
+    for new, old, advantage in tokens:
+        ratio = math.exp(new - old)
+        bounded = min(max(ratio, 0.8), 1.2)
+        total -= min(ratio * advantage, bounded * advantage)
+        clipped += bounded * advantage < ratio * advantage
+    new, old, advantages = torch.tensor(tokens, dtype=torch.float64).T
+    loss = policy_loss(new, old, advantages, clip=0.2)
+    assert loss.total.item() == pytest.approx(total, rel=1e-9, abs=1e-9)
+    assert (loss.count, loss.clipped) == (len(tokens), clipped)
+
+
+def test_the_policy_losss_gradient_is_its_slope() -> None:
+    # Ratios of 0.61, 1, 1.1, 1.65 with either sign: inside the bounds, cut off, and beyond them on the side that counts.
+    new = torch.tensor([-0.5, 0.0, 0.1, 0.5] * 2, dtype=torch.float64, requires_grad=True)
+    old, advantages = torch.zeros(8).double(), torch.tensor([1.0] * 4 + [-2.0] * 4).double()
+    policy_loss(new, old, advantages, clip=0.2).total.backward()
+    assert new.grad is not None
+    for index in range(8):
+        step = torch.zeros(8).double()
+        step[index] = 1e-6
+        up, down = (policy_loss(new.detach() + sign * step, old, advantages, 0.2).total for sign in (1, -1))
+        assert new.grad[index].item() == pytest.approx((up - down).item() / 2e-6, abs=1e-6)
+    assert (new.grad == 0).tolist() == [False, False, False, True, True, False, False, False]
+
+
+def test_sums_of_parts_are_the_sum_of_the_whole() -> None:
+    new, old, advantages = torch.randn(3, 10, generator=torch.Generator().manual_seed(0)).double()
+    whole = policy_loss(new, old, advantages, 0.2)
+    parts = [policy_loss(new[cut], old[cut], advantages[cut], 0.2) for cut in (slice(0, 3), slice(3, 10))]
+    torch.testing.assert_close(whole.total, parts[0].total + parts[1].total)
+    assert (whole.count, whole.clipped) == (10, parts[0].clipped + parts[1].clipped)
+
+
+def test_the_kl_estimator_averages_to_the_kl() -> None:
+    rng = np.random.default_rng(0)
+    p, q = rng.dirichlet(np.ones(6), 2)
+    drawn = rng.choice(6, 200_000, p=p)
+    assert kl_T(np.log(p[drawn]), np.log(q[drawn])).mean() == pytest.approx((p * np.log(p / q)).sum(), rel=0.01)
