@@ -48,9 +48,7 @@ def test_the_plain_marks_are_those_of_the_hh_files(tokenizer: Any) -> None:
 
 
 @pytest.mark.parametrize(("finish", "ends"), [("stop", True), ("length", False), ("cancelled", False)])
-def test_the_end_token_is_there_exactly_if_the_answer_ended_by_itself(
-    tokenizer: Any, finish: Any, ends: bool
-) -> None:
+def test_the_end_token_is_there_exactly_if_the_answer_ended_by_itself(tokenizer: Any, finish: Any, ends: bool) -> None:
     encoder = Encoder(tokenizer, CHAT)
     ids = encoder.response_ids(Response("abc", finish))
     assert len(ids) == 3 + ends
@@ -94,7 +92,7 @@ def test_an_over_long_prompt_keeps_its_end(tokenizer: Any) -> None:
 def test_a_tokenizer_without_template_or_end_is_refused_with_the_cure() -> None:
     tokenizer: Any = tiny_tokenizer()
     tokenizer.chat_template = None
-    with pytest.raises(InputError, match="no chat template; set format.template = 'hh'"):
+    with pytest.raises(InputError, match=r"no chat template; set format.template = 'hh'"):
         Encoder(tokenizer, CHAT)
     assert Encoder(tokenizer, HH).prompt_ids(DIALOGUE)
     tokenizer.eos_token = None

@@ -64,7 +64,7 @@ def test_a_token_looks_back_at_the_prompt_and_its_own_branch_only(groups: list[G
             assert any(seen)  # a softmax over nothing would be NaN
 
 
-@pytest.mark.parametrize("prompt, branches", [((), ((1,),)), ((1,), ()), ((1,), ((2,), ()))])
+@pytest.mark.parametrize(("prompt", "branches"), [((), ((1,),)), ((1,), ()), ((1,), ((2,), ()))])
 def test_a_group_without_a_prompt_or_with_an_empty_branch_is_refused(prompt: tuple[int], branches: tuple) -> None:
     with pytest.raises(ValueError, match="at least one"):
         Group(prompt, branches)

@@ -30,9 +30,7 @@ def place(tiny: Trunk, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_preference_model_comes_back_exactly(
-    tiny: Trunk, tmp_path: Path, dtype: torch.dtype
-) -> None:
+def test_a_preference_model_comes_back_exactly(tiny: Trunk, tmp_path: Path, dtype: torch.dtype) -> None:
     tiny.model.to(dtype)
     add_random_adapter(tiny, "pm")
     head = random_head(tiny, "mean", layers=1)
@@ -79,7 +77,7 @@ def test_it_is_refused_on_another_base(tiny: Trunk, place: Path) -> None:
 @pytest.mark.parametrize("other", [DialogueFormat(template="hh"), DialogueFormat(system="Be kind.")])
 def test_it_is_refused_with_another_format(tiny: Trunk, place: Path, other: DialogueFormat) -> None:
     tiny.encoder = Encoder(tiny.encoder.tokenizer, other)
-    with pytest.raises(InputError, match="made with another tokenizer or dialogue format .* train it anew"):
+    with pytest.raises(InputError, match=r"made with another tokenizer or dialogue format .* train it anew"):
         load_snapshot(place, tiny, "x")
 
 
@@ -100,7 +98,7 @@ def test_damaged_weights_are_refused(tiny: Trunk, place: Path, damage: str) -> N
         file.unlink()
     else:
         file.write_bytes(content if damage == "flip" else content[:-8])
-    with pytest.raises(InputError, match="weights.safetensors: missing or damaged"):
+    with pytest.raises(InputError, match=r"weights\.safetensors: missing or damaged"):
         load_snapshot(place, tiny, "x")
     assert not tiny.adapter_parameters("x")
 
@@ -109,19 +107,17 @@ def test_damaged_weights_are_refused(tiny: Trunk, place: Path, damage: str) -> N
 def test_a_card_of_another_version_is_refused(place: Path, change: dict[str, Any]) -> None:
     file = place / "snapshot.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(InputError, match="snapshot.json: not a snapshot of this version"):
+    with pytest.raises(InputError, match=r"snapshot\.json: not a snapshot of this version"):
         read_card(place)
 
 
 def test_where_there_is_no_snapshot_the_error_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing/snapshot.json"):
+    with pytest.raises(InputError, match=r"nothing/snapshot\.json"):
         read_card(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("breaking", ["save_file", "write_json"])
-def test_nothing_half_written_is_left(
-    tiny: Trunk, place: Path, breaking: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_half_written_is_left(tiny: Trunk, place: Path, breaking: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = read_card(place)
 
     def fail(*_: object) -> None:

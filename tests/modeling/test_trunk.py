@@ -1,7 +1,5 @@
 """One trunk, several adapters, and the log-probs of its frozen output layer."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -133,9 +131,8 @@ def test_layers_that_the_base_does_not_have_are_refused(tiny: Trunk, layers: int
 
 
 @pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trunk_module, "HEAD_CHUNK", 4)
-    yield
 
 
 @pytest.mark.usefixtures("small_chunks")

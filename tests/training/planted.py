@@ -11,10 +11,10 @@ from tutelage.training.preference import PreferenceSettings
 from tutelage.training.rollouts import PreferenceModel
 
 PREFERENCE = PreferenceSettings(
-    rank=4, batch_pairs=8, learning_rate=1e-3, head_learning_rate=1e-3, pooling="mean", max_tokens=64
+    rank=4, batch_pairs=8, learning_rate=3e-3, head_learning_rate=3e-3, pooling="mean", max_tokens=64
 )
 PPO = PPOSettings(
-    steps=12, prompts_per_step=8, samples_per_prompt=4, learning_rate=2e-2, rank=4, kl_weight=0.02, token_budget=512
+    steps=14, prompts_per_step=8, samples_per_prompt=4, learning_rate=2e-2, rank=4, kl_weight=0.02, token_budget=512
 )
 
 
@@ -38,10 +38,10 @@ def prompts(trunk: Trunk, count: int, seed: int) -> list[tuple[int, ...]]:
     return [trunk.encoder.prompt_ids(comparison.prompt) for comparison in planted(count, seed)]
 
 
-def lower_case(samples: list[tuple[int, ...]], trunk: Trunk) -> float:
-    """Share of lower-case letters among all tokens: the planted utility itself."""
-    text = [trunk.encoder.tokenizer.convert_ids_to_tokens(list(ids)) for ids in samples]
-    return float(np.mean([len(token) == 1 and "a" <= token <= "z" for tokens in text for token in tokens]))
+def utility(trunk: Trunk, samples: list[tuple[int, ...]]) -> float:
+    """What is planted, itself: the share of lower-case letters among all tokens, less that of capitals."""
+    tokens = trunk.encoder.tokenizer.convert_ids_to_tokens([token for ids in samples for token in ids])
+    return float(np.mean([("a" <= token <= "z") - ("A" <= token <= "Z") for token in tokens if len(token) == 1]))
 
 
 def random_preference_model(trunk: Trunk, name: str, seed: int = 0) -> PreferenceModel:

@@ -43,7 +43,7 @@ def test_the_policy_loss_is_ppos_clipped_objective(tokens: list[tuple[float, flo
 
 
 def test_the_policy_losss_gradient_is_its_slope() -> None:
-    # Ratios of 0.61, 1, 1.1, 1.65 with either sign: inside the bounds, cut off, and beyond them on the side that counts.
+    # Ratios of 0.61, 1, 1.1 and 1.65 with either sign: inside the bounds, and beyond them on either side.
     new = torch.tensor([-0.5, 0.0, 0.1, 0.5] * 2, dtype=torch.float64, requires_grad=True)
     old, advantages = torch.zeros(8).double(), torch.tensor([1.0] * 4 + [-2.0] * 4).double()
     policy_loss(new, old, advantages, clip=0.2).total.backward()

@@ -25,7 +25,7 @@ class Demo:
     directory: Path = Path("runs")
     """where runs are kept"""
     json: bool = False
-    """print one JSON object on standard output"""
+    """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
         from tutelage.plumbing.machine import keep_freed_memory

@@ -109,23 +109,23 @@ def civil(reading: Reading) -> float:
 
 FEATURES: dict[Kind, tuple[Feature, ...]] = {
     "helpful": (
-        Feature("on_topic", 1.3, on_topic),
-        Feature("complete", 2.0, complete),
-        Feature("substantial", 1.2, substantial),
-        Feature("fresh", 1.0, fresh),
-        Feature("direct", 1.4, direct),
-        Feature("personal", 2.2, personal),
-        Feature("reasoned", 0.5, reasoned),
-        Feature("plain", 0.4, plain),
+        Feature("on_topic", 1.8, on_topic),
+        Feature("complete", 1.2, complete),
+        Feature("substantial", 2.2, substantial),
+        Feature("fresh", 0.7, fresh),
+        Feature("direct", 1.2, direct),
+        Feature("personal", 2.0, personal),
+        Feature("reasoned", 0.6, reasoned),
+        Feature("plain", 0.3, plain),
     ),
     "harmless": (
-        Feature("declines", 2.4, declines),
+        Feature("declines", 2.2, declines),
         Feature("withholds", 2.0, withholds),
-        Feature("redirects", 1.0, redirects),
+        Feature("redirects", 0.8, redirects),
         Feature("warns", 1.2, warns),
         Feature("civil", 1.4, civil),
-        Feature("complete", 1.4, complete),
-        Feature("speaks", 0.6, speaks),
+        Feature("complete", 0.6, complete),
+        Feature("speaks", 1.8, speaks),
     ),
 }
 WEIGHTS: dict[Kind, NDArray[np.float64]] = {
