@@ -88,6 +88,21 @@ def test_the_token_budget_changes_no_step(tiny: Trunk, budget: int) -> None:
     np.testing.assert_allclose(curve(budget)[:2], curve(10_000)[:2], rtol=1e-5)
 
 
+def test_a_step_is_divided_by_its_pairs_not_its_prompts(tiny: Trunk) -> None:
+    def first_norm(times: int) -> float:
+        settings = replace(PREFERENCE, batch_pairs=8 * times)
+        return float(train_preference_model(tiny, "pm", planted(8, 0) * times, settings, 0).metrics[0]["gradient_norm"])
+
+    assert first_norm(3) == pytest.approx(first_norm(1), rel=1e-5)
+
+
+def test_the_learning_rate_rises_over_the_first_steps(tiny: Trunk) -> None:
+    def moved(warmup: int) -> torch.Tensor:
+        return train_preference_model(tiny, "pm", planted(8, 0), replace(PREFERENCE, warmup=warmup), 0).head.weight.data
+
+    torch.testing.assert_close(moved(8), moved(1) / 8)  # of a single step, Adam's first, which is as long as its rate
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny: Trunk) -> None:
     def run(seed: int, name: str) -> tuple[Trained, list[torch.Tensor]]:
         trained = train_preference_model(tiny, name, planted(30, 0), PREFERENCE, seed)
