@@ -49,8 +49,10 @@ def test_every_stage_leaves_its_result_and_what_it_was_made_from(finished: tuple
 
 def test_the_summary_keeps_the_contract(finished: tuple[Path, dict[str, Any]]) -> None:
     summary = json.loads(json.dumps(finished[1]))  # it is plain JSON
-    assert summary["wall_seconds"] > 0 and summary["peak_memory_bytes"] > 0
-    assert all({"snapshot", "elo", "low", "high"} <= set(row) for row in summary["ratings"]) and summary["ratings"]
+    assert summary["wall_seconds"] > 0
+    assert summary["peak_memory_bytes"] > 0
+    assert all({"snapshot", "elo", "low", "high"} <= set(row) for row in summary["ratings"])
+    assert summary["ratings"]
     assert {"value", "low", "high", "comparisons"} == set(summary["win_rate_final_vs_base"])
     assert {"value", "low", "high", "ceiling"} <= set(summary["pm_accuracy"])
     for entry in summary["rounds"]:
@@ -67,7 +69,8 @@ def test_the_held_out_half_is_the_same_in_every_round_and_never_trains_the_judge
             result = json.loads((finished[0] / f"round-{number}-{side}-preference-model" / "result.json").read_text())
             # A model is tried on the prompts of the other half.
             sides[side] |= {pair["prompt"] for pair in result["tried"]}
-    assert sides["train"] and sides["heldout"]
+    assert sides["train"]
+    assert sides["heldout"]
     assert not sides["train"] & sides["heldout"]
 
 

@@ -23,7 +23,8 @@ def test_shipped_recipes_load(name: str) -> None:
 
 def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
     recipe = load_recipe(written(tmp_path, "[ppo]\nkl_weight = 1\nsteps = 7\n[sampling]\nstop = ['x']\n"))
-    assert recipe.ppo.kl_weight == 1.0 and isinstance(recipe.ppo.kl_weight, float)
+    assert recipe.ppo.kl_weight == 1.0
+    assert isinstance(recipe.ppo.kl_weight, float)
     assert (recipe.ppo.steps, recipe.ppo.clip) == (7, 0.2)
     assert recipe.sampling.stop == ("x",)
 
@@ -42,7 +43,7 @@ def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Pat
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, more: str, said: str) -> None:
-    with pytest.raises(InputError, match="mine.toml") as error:
+    with pytest.raises(InputError, match=r"mine\.toml") as error:
         load_recipe(written(tmp_path, more))
     assert said in str(error.value)
 

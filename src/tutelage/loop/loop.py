@@ -1,4 +1,4 @@
-"""The loop of Bai et al. 2022, section 4.5: deploy → collect comparisons → preference model → PPO → rate, round by round.
+"""The loop of Bai et al. 2022: deploy → collect comparisons → preference model → PPO → rate, round by round.
 
 In every round the preference models are trained anew on all comparisons so far, and the policy anew from the initial
 one; what is deployed is the latest policy beside an older one. Every stage is skipped if it is done already.
@@ -71,5 +71,3 @@ def _round(
         lambda place: train_policy(workshop, judge / "snapshot", heldout / "snapshot", number, place),
     )  # fmt: skip
     return RoundPlaces(collected, judge, heldout, policy, tuple(one.name for one in deployed))
-
-

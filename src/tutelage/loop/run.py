@@ -98,7 +98,9 @@ def _locked(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"{directory}: another process works on this run; wait for it or give another --name") from error
+            raise InputError(
+                f"{directory}: another process works on this run; wait for it or give another --name"
+            ) from error
         yield
 
 

@@ -21,7 +21,7 @@ from tutelage.corpus.records import (
 from tutelage.corpus.splits import split_by_prompt
 from tutelage.dialogue import Comparison, Judgment, Response, comparison_from_judgment
 from tutelage.evaluation.tournament import hold_tournament
-from tutelage.feedback.crowd import QUESTION_OF, Crowd, make_crowd
+from tutelage.feedback.crowd import QUESTION_OF, make_crowd
 from tutelage.loop.recipe import Recipe
 from tutelage.modeling.base import load_base
 from tutelage.modeling.encoding import Encoder
@@ -98,24 +98,30 @@ def collect(workshop: Workshop, deployed: Sequence[Deployed], number: int, place
     settings, seed = workshop.recipe.collection, _seed(workshop, number, 1)
     items = workshop.prompts("collection", settings.prompts, seed)
     answers = [
-        workshop.respond(one, items, settings.responses_per_snapshot, seed + index, f"round {number}: {one.name} answers")
+        workshop.respond(
+            one, items, settings.responses_per_snapshot, seed + index, f"round {number}: {one.name} answers"
+        )
         for index, one in enumerate(deployed)
     ]
     rng = np.random.default_rng(seed)
-    judgments = []
+    judgments: list[Judgment] = []
     for item, *rows in zip(items, *answers, strict=True):
         # An answer of no words is nothing that a worker could be shown.
         shown = [response for row in rows for response in row if response.text]
         pairs = list(combinations(shown, 2))
-        for index in rng.permutation(len(pairs))[: settings.comparisons_per_prompt]:
-            judgments.append(workshop.crowd.judge(item.prompt, QUESTION_OF[item.kind], *pairs[index], rng))
+        judgments += [
+            workshop.crowd.judge(item.prompt, QUESTION_OF[item.kind], *pairs[index], rng)
+            for index in rng.permutation(len(pairs))[: settings.comparisons_per_prompt]
+        ]
     write_jsonl(place / "judgments.jsonl", map(judgment_to_record, judgments))
 
 
 def read_judgments(*places: Path) -> list[Judgment]:
     """The judgments that stages have left, in order."""
     files = [place / "judgments.jsonl" for place in places]
-    return [judgment_from_record(line.record, f"{file}, line {line.number}") for file in files for line in read_jsonl(file)]
+    return [
+        judgment_from_record(line.record, f"{file}, line {line.number}") for file in files for line in read_jsonl(file)
+    ]
 
 
 def freeze(judgments: Sequence[Judgment], heldout_share: float) -> tuple[list[Comparison], list[Comparison], int]:
@@ -186,7 +192,10 @@ def evaluate(workshop: Workshop, snapshots: Sequence[Deployed], judge: Path, hel
     }
     judgments = hold_tournament(items, answers, workshop.heldout_crowd, settings.judgments_per_pair, seed)
     write_jsonl(place / "judgments.jsonl", map(judgment_to_record, judgments))
-    models = {"judge": workshop.preference_model(judge, "judge"), "heldout": workshop.preference_model(heldout, "heldout")}
+    models = {
+        "judge": workshop.preference_model(judge, "judge"),
+        "heldout": workshop.preference_model(heldout, "heldout"),
+    }
     records = []
     for name, rows in answers.items():
         scores = {label: _scores(workshop, model, items, rows) for label, model in models.items()}
@@ -205,7 +214,9 @@ def _scores(
 ) -> list[list[float]]:
     encoder = workshop.trunk.encoder
     groups = [
-        Group(encoder.prompt_ids(item.prompt), tuple(encoder.response_ids(response) or (encoder.end,) for response in row))
+        Group(
+            encoder.prompt_ids(item.prompt), tuple(encoder.response_ids(response) or (encoder.end,) for response in row)
+        )
         for item, row in zip(items, rows, strict=True)
     ]
     return score_branches(workshop.trunk, model.adapter, model.head, groups)
@@ -216,7 +227,9 @@ def _medians(
 ) -> list[dict[str, Any]]:
     """For a few prompts of each kind, the response of median score of several, by base and final (section 6)."""
     settings = workshop.recipe.evaluation
-    helpful = [item for item in items if item.kind == "helpful"][: settings.sample_prompts - settings.sample_prompts // 3]
+    helpful = [item for item in items if item.kind == "helpful"][
+        : settings.sample_prompts - settings.sample_prompts // 3
+    ]
     shown = helpful + [item for item in items if item.kind == "red_team"][: settings.sample_prompts // 3]
     columns = []
     for index, one in enumerate(pair):

@@ -88,7 +88,7 @@ def _accuracy(result: Summary) -> Summary:
 def _calibration(result: Summary) -> Summary:
     differences = [pair["difference"] for pair in result["tried"]]
     bins = [
-        {"confidence": b.confidence, **{"accuracy": b.accuracy.value, "low": b.accuracy.low, "high": b.accuracy.high},
+        {"confidence": b.confidence, "accuracy": b.accuracy.value, "low": b.accuracy.low, "high": b.accuracy.high,
          "pairs": b.pairs}
         for b in reliability(differences, bins=8)
     ]  # fmt: skip
@@ -131,7 +131,7 @@ def _responses(evaluation: Path, final: str) -> Summary:
     gains = feature_report(answers["base"], answers[final])
     return {
         "snapshot_scores": [
-            {"snapshot": name, **{kind: asdict(mean_interval(*zip(*row, strict=True))) for kind, row in rows.items() if row}}
+            {"snapshot": name, **{kind: _mean(row) for kind, row in rows.items() if row}}
             for name, rows in scores.items()
         ],
         "gain_features": {
@@ -142,6 +142,12 @@ def _responses(evaluation: Path, final: str) -> Summary:
             for kind in ("helpful", "harmless")
         },
     }  # fmt: skip
+
+
+def _mean(scored: Sequence[tuple[float, str]]) -> Summary:
+    """Mean of (score, prompt) with its interval over prompts."""
+    scores, prompts = zip(*scored, strict=True)
+    return asdict(mean_interval(scores, prompts))
 
 
 def _lineage(run: Run, rounds: Sequence[RoundPlaces]) -> list[Summary]:
@@ -160,7 +166,14 @@ def _lineage(run: Run, rounds: Sequence[RoundPlaces]) -> list[Summary]:
 
 def _ancestor(name: str, place: Path, made_by: str, parents: list[str], data: list[str]) -> Summary:
     card = read_card(place / "snapshot")
-    return {"snapshot": name, "name": card.name, "made_by": made_by, "parents": parents, "hash": card.weights_hash, "data": data}
+    return {
+        "snapshot": name,
+        "name": card.name,
+        "made_by": made_by,
+        "parents": parents,
+        "hash": card.weights_hash,
+        "data": data,
+    }
 
 
 def _crowd(run: Run, rounds: Sequence[RoundPlaces]) -> Summary:
