@@ -4,6 +4,7 @@ In every round the preference models are trained anew on all comparisons so far,
 one; what is deployed is the latest policy beside an older one. Every stage is skipped if it is done already.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def _round(
         run.stage(
             f"round-{number}-{name}-preference-model", settings_of(recipe, "preference", "collection"),
             {f"comparisons-{index}": place for index, place in enumerate(so_far, start=1)},
-            lambda place, heldout=name == "heldout": train_preference(workshop, so_far, number, heldout, place),
+            partial(train_preference, workshop, so_far, number, name == "heldout"),
         )
         for name in ("train", "heldout")
     )  # fmt: skip

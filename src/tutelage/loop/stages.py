@@ -108,11 +108,10 @@ def collect(workshop: Workshop, deployed: Sequence[Deployed], number: int, place
     for item, *rows in zip(items, *answers, strict=True):
         # An answer of no words is nothing that a worker could be shown.
         shown = [response for row in rows for response in row if response.text]
-        pairs = list(combinations(shown, 2))
-        judgments += [
-            workshop.crowd.judge(item.prompt, QUESTION_OF[item.kind], *pairs[index], rng)
-            for index in rng.permutation(len(pairs))[: settings.comparisons_per_prompt]
-        ]
+        pairs: list[tuple[Response, Response]] = list(combinations(shown, 2))
+        for index in rng.permutation(len(pairs))[: settings.comparisons_per_prompt]:
+            one, other = pairs[index]
+            judgments += [workshop.crowd.judge(item.prompt, QUESTION_OF[item.kind], one, other, rng)]
     write_jsonl(place / "judgments.jsonl", map(judgment_to_record, judgments))
 
 
