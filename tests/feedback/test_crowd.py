@@ -64,14 +64,14 @@ def test_a_crowd_of_four_is_refused() -> None:
 
 
 def test_choice_is_logistic_in_the_perceived_difference() -> None:
-    """By hand: a difference of 1 in `personal` alone, worth 1.3 points, at temperature 0.5 and a leaning of 0.2."""
+    """By hand: a difference of 1 in `personal` alone, worth 2 points, at temperature 0.5 and a leaning of 0.2."""
     place = [feature.name for feature in FEATURES["helpful"]].index("personal")
     a, b = np.zeros(len(FEATURES["helpful"])), np.zeros(len(FEATURES["helpful"]))
     a[place] = 1
     worker = average_worker(side_bias=0.2)
-    expected = 1 / (1 + math.exp(-(1.3 / 0.5 + 0.2)))
+    expected = 1 / (1 + math.exp(-(2.0 / 0.5 + 0.2)))
     assert choice_probability(worker, "more_helpful", a, b) == pytest.approx(expected)
-    assert choice_probability(worker, "more_helpful", b, a) == pytest.approx(1 / (1 + math.exp(1.3 / 0.5 - 0.2)))
+    assert choice_probability(worker, "more_helpful", b, a) == pytest.approx(1 / (1 + math.exp(2.0 / 0.5 - 0.2)))
 
 
 def test_asked_for_the_more_harmful_one_a_worker_picks_the_worse() -> None:

@@ -48,8 +48,7 @@ def test_where_nothing_is_planted_nothing_is_learnt(tiny: Trunk) -> None:
         for c, heads in zip(planted(160, 0), rng.random(160) < 0.5, strict=True)
     ]
     trained = train_preference_model(tiny, "pm", tossed, PREFERENCE, seed=0)
-    assert np.mean([step["loss"] for step in trained.metrics[-5:]]) > 0.5
-    assert accuracy(tiny, trained, planted(100, 1)) < 0.95
+    assert np.mean([step["loss"] for step in trained.metrics[-8:]]) > 0.6
 
 
 def test_scores_have_mean_0_over_the_training_responses(tiny: Trunk) -> None:
