@@ -71,4 +71,4 @@ def _round(
         {"judge": judge / "snapshot", "heldout": heldout / "snapshot"},
         lambda place: train_policy(workshop, judge / "snapshot", heldout / "snapshot", number, place),
     )  # fmt: skip
-    return RoundPlaces(collected, judge, heldout, policy, tuple(one.name for one in deployed))
+    return RoundPlaces(collected, judge, heldout, policy)

@@ -20,8 +20,6 @@ from tutelage.plumbing.files import read_json, replacing, sha256, write_json
 from tutelage.plumbing.machine import peak_memory_bytes, reset_peak_memory
 from tutelage.plumbing.progress import console
 
-Content = dict[str, Any]
-
 
 def versions() -> dict[str, str]:
     """Versions on which numbers depend."""

@@ -141,7 +141,9 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
     halves = freeze(read_judgments(*collected), workshop.recipe.collection.heldout_share)
     own, other = (halves[1], halves[0]) if heldout else (halves[0], halves[1])
     adapter = "heldout" if heldout else "judge"
-    with progress_bar(f"round {number}: {adapter} preference model", len(own), "pairs") as bar:
+    with progress_bar(
+        f"round {number}: {'held-out' if heldout else 'train'} preference model", len(own), "pairs"
+    ) as bar:
         trained = train_preference_model(
             trunk, adapter, own, settings, _seed(workshop, number, 2 + heldout), lambda pairs, _: bar.advance(pairs)
         )

@@ -29,13 +29,12 @@ KIND: dict[str, Kind] = {"helpful": "helpful", "red_team": "harmless"}
 
 @dataclass(frozen=True)
 class RoundPlaces:
-    """The directories of a round's stages, and the names of the snapshots that it deployed."""
+    """The directories of a round's stages."""
 
     collected: Path
     judge: Path
     heldout: Path
     policy: Path
-    deployed: tuple[str, ...]
 
     @property
     def stages(self) -> tuple[Path, ...]:
@@ -67,7 +66,7 @@ def summarise(run: Run, rounds: Sequence[RoundPlaces], evaluation: Path) -> Summ
         "rounds": [_round(number, places) for number, places in enumerate(rounds, start=1)],
         **_responses(evaluation, final),
         "samples": read_json(evaluation / "medians.json"),
-        "lineage": _lineage(run, rounds),
+        "lineage": _lineage(rounds),
         "crowd": _crowd(run, rounds),
         "settings": asdict(run.recipe),
     }  # fmt: skip
@@ -150,7 +149,7 @@ def _mean(scored: Sequence[tuple[float, str]]) -> Summary:
     return asdict(mean_interval(scores, prompts))
 
 
-def _lineage(run: Run, rounds: Sequence[RoundPlaces]) -> list[Summary]:
+def _lineage(rounds: Sequence[RoundPlaces]) -> list[Summary]:
     first = read_card(rounds[0].judge / "snapshot")
     rows: list[Summary] = [
         {"snapshot": "base", "name": first.base, "made_by": "given", "parents": [], "hash": first.base_hash, "data": []}
