@@ -103,8 +103,8 @@ def test_every_setting_is_an_option_with_the_same_default(train_pm: TrainPM) -> 
     ("change", "says"),
     [
         ({"held_out": 1.0}, r"--held-out must lie in \[0, 1\)"),
-        ({"rank": 0}, "--rank must be at least 1, not 0"),
-        ({"layers": 0}, "--layers must be at least 1, not 0"),
+        ({"rank": 0}, "--rank must be above 0, not 0"),
+        ({"layers": 0}, "--layers must be above 0, not 0"),
         ({"layers": 3}, "--layers 3: tiny-random has 2 layers"),
         ({"max_tokens": 4096}, "--max-tokens 4096: tiny-random reads 2048 tokens"),
         ({"seed": -1}, "--seed must be at least 0"),

@@ -39,6 +39,13 @@ def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Pat
         ("[ppo]\nkl_place = 'word'\n", "ppo.kl_place must be one of 'token', 'sequence'"),
         ("ppo = 3\n", "unknown key needs.ppo"),
         ("[sampling]\ntemperature = 0\n", "temperature must be above 0"),
+        ("[ppo]\ncritic_strength = 0\n", "critic_strength must be above 0, not 0.0"),
+        ("[ppo]\ngae_lambda = 1.5\n", "gae_lambda must lie between 0 and 1"),
+        ("[preference]\nwarmup = 0\n", "warmup must be above 0, not 0"),
+        ("[preference]\nlayers = 0\n", "layers must be above 0, not 0"),
+        ("[crowd]\nworkers = 3\n", "workers must be at least 5, not 3"),
+        ("[collection]\nheldout_share = 1\n", "heldout_share must lie between 0 and 1"),
+        ("[evaluation]\nresponses = 0\n", "responses must be above 0"),
         ("[ppo\n", "line"),
     ],
 )

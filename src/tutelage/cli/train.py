@@ -135,15 +135,14 @@ class TrainPM:
 
         if not 0 <= self.held_out < 1:
             raise InputError(f"--held-out must lie in [0, 1), not {self.held_out}")
-        for name in ("learning_rate", "head_learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
-        for name in ("warmup", "batch_pairs", "rank", "layers", "max_tokens", "token_budget", "seed"):
-            value, least = getattr(self, name), 0 if name == "seed" else 1
-            if value is not None and value < least:
-                raise InputError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+        if self.seed < 0:
+            raise InputError(f"--seed must be at least 0, not {self.seed}")
         names = [setting.name for setting in fields(PreferenceSettings)]
-        return PreferenceSettings(**{name: getattr(self, name) for name in names})
+        try:
+            return PreferenceSettings(**{name: getattr(self, name) for name in names})
+        except ValueError as error:
+            name, said = str(error).split(" ", 1)
+            raise InputError(f"--{name.replace('_', '-')} {said}") from error
 
     def _read(self) -> Material:
         """The comparisons that are strong enough, split by first human turn.

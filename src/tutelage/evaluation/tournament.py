@@ -1,14 +1,16 @@
 """Snapshots against each other before held-out workers on held-out prompts, and what they are then worth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from tutelage.corpus.duels import DuelColumns
 from tutelage.corpus.prompts import PromptItem
-from tutelage.dialogue import Judgment, Response, comparison_from_judgment
+from tutelage.dialogue import Comparison, Judgment, Response, comparison_from_judgment
 from tutelage.feedback.crowd import QUESTION_OF, Crowd
 from tutelage.statistics.ratings import RatingsRefused, rate, win_rate
 
@@ -40,36 +42,20 @@ def hold_tournament(
     return judgments
 
 
-@dataclass(frozen=True)
-class Duel:
-    """A judged pair as ratings read it."""
-
-    winner: str
-    loser: str
-    worker: str
-    prompt: str
-    kind: str
-
-
-def duels(judgments: Sequence[Judgment]) -> list[Duel]:
+def duels(judgments: Sequence[Judgment]) -> list[Comparison]:
     """The judgments that say something: equal or empty responses are left out."""
     found = []
     for judgment in judgments:
-        try:
-            comparison = comparison_from_judgment(judgment)
-        except ValueError:
-            continue
-        prompt = "\n".join(message.text for message in comparison.prompt.messages)
-        winner, loser = str(comparison.chosen.snapshot), str(comparison.rejected.snapshot)
-        found.append(Duel(winner, loser, judgment.worker, prompt, comparison.kind))
+        with suppress(ValueError):
+            found.append(comparison_from_judgment(judgment))
     return found
 
 
-def ratings_table(fought: Sequence[Duel], anchor: str) -> tuple[list[Result], str | None]:
+def ratings_table(fought: Sequence[Comparison], anchor: str) -> tuple[list[Result], str | None]:
     """Elo of each snapshot with its interval, or none and the reason why no rating can be given."""
     columns = _columns(fought)
     try:
-        ratings = rate(*columns, anchor=anchor)
+        ratings = rate(columns.winners, columns.losers, columns.workers, columns.prompts, anchor=anchor)
     except RatingsRefused as refusal:
         return [], str(refusal)
     rows = [(name, ratings.interval(name)) for name in ratings.snapshots]
@@ -79,16 +65,18 @@ def ratings_table(fought: Sequence[Duel], anchor: str) -> tuple[list[Result], st
     ], None
 
 
-def duel_win_rate(fought: Sequence[Duel], of: str, against: str, kind: str | None = None) -> Result | None:
+def duel_win_rate(fought: Sequence[Comparison], of: str, against: str, kind: str | None = None) -> Result | None:
     """Share of direct comparisons won, with its interval over workers and prompts; None where it cannot be given."""
     columns = _columns([duel for duel in fought if kind in (None, duel.kind)])
+    everyone = columns.winners, columns.losers, columns.workers, columns.prompts
     try:
-        return asdict(win_rate(*columns, of=of, against=against))
+        return asdict(win_rate(*everyone, of=of, against=against))
     except RatingsRefused:
         return None
 
 
-def _columns(fought: Sequence[Duel]) -> tuple[list[str], list[str], list[str], list[str]]:
-    rows = [(duel.winner, duel.loser, duel.worker, duel.prompt) for duel in fought]
-    winners, losers, workers, prompts = (list(column) for column in zip(*rows, strict=True)) if rows else ([],) * 4
-    return winners, losers, workers, prompts
+def _columns(fought: Sequence[Comparison]) -> DuelColumns:
+    columns = DuelColumns()
+    for number, comparison in enumerate(fought, start=1):
+        columns.append(comparison, f"duel {number}")
+    return columns

@@ -31,18 +31,20 @@ def run_loop(recipe: Recipe, directory: Path) -> dict[str, Any]:
     """
     with Run.open(directory, recipe) as run:
         workshop = Workshop(recipe)
-        deployed = [Deployed("base"), Deployed("base-guided", system=recipe.collection.guided_system or None)]
+        deployed = [Deployed("base")]
+        if recipe.collection.guided_system:
+            deployed.append(Deployed("base-guided", system=recipe.collection.guided_system))
         rounds: list[RoundPlaces] = []
         for number in range(1, recipe.rounds + 1):
             places = _round(run, workshop, number, deployed, rounds)
             rounds.append(places)
             deployed = [Deployed(f"round-{number}", places.policy / "snapshot"), deployed[0]]
         policies = [Deployed(f"round-{n}", r.policy / "snapshot") for n, r in enumerate(rounds, start=1)]
-        judge, heldout = rounds[-1].judge / "snapshot", rounds[-1].heldout / "snapshot"
+        train_pm, heldout = rounds[-1].train_pm / "snapshot", rounds[-1].heldout / "snapshot"
         evaluation = run.stage(
             "evaluation", settings_of(recipe, "crowd", "evaluation"),
-            {"judge": judge, "heldout": heldout, **{one.name: one.place for one in policies if one.place}},
-            lambda place: evaluate(workshop, [Deployed("base"), *policies], judge, heldout, place),
+            {"train_pm": train_pm, "heldout": heldout, **{one.name: one.place for one in policies if one.place}},
+            lambda place: evaluate(workshop, [Deployed("base"), *policies], train_pm, heldout, place),
         )  # fmt: skip
         return summarise(run, rounds, evaluation)
 
@@ -58,7 +60,7 @@ def _round(
         lambda place: collect(workshop, deployed, number, place),
     )
     so_far = [*(places.collected for places in before), collected]
-    judge, heldout = (
+    train_pm, heldout = (
         run.stage(
             f"round-{number}-{name}-preference-model", settings_of(recipe, "preference", "collection"),
             {f"comparisons-{index}": place for index, place in enumerate(so_far, start=1)},
@@ -68,7 +70,7 @@ def _round(
     )  # fmt: skip
     policy = run.stage(
         f"round-{number}-policy", settings_of(recipe, "ppo"),
-        {"judge": judge / "snapshot", "heldout": heldout / "snapshot"},
-        lambda place: train_policy(workshop, judge / "snapshot", heldout / "snapshot", number, place),
+        {"train_pm": train_pm / "snapshot", "heldout": heldout / "snapshot"},
+        lambda place: train_policy(workshop, train_pm / "snapshot", heldout / "snapshot", number, place),
     )  # fmt: skip
-    return RoundPlaces(collected, judge, heldout, policy)
+    return RoundPlaces(collected, train_pm, heldout, policy)

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.encoding import DialogueFormat
-from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.errors import InputError, require_positive
 from tutelage.training.ppo import PPOSettings
 from tutelage.training.preference import PreferenceSettings
 
@@ -32,6 +32,11 @@ class CrowdSettings:
     workers: int = 24
     heldout_workers: int = 24
 
+    def __post_init__(self) -> None:
+        for name in ("workers", "heldout_workers"):
+            if getattr(self, name) < 5:
+                raise ValueError(f"{name} must be at least 5, not {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class CollectionSettings:
@@ -48,6 +53,11 @@ class CollectionSettings:
     alone would never say (a stand-in for the paper's context distillation)"""
     heldout_share: float = 0.5
     """share of the prompts whose comparisons go to the held-out preference model only"""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "responses_per_snapshot", "comparisons_per_prompt")
+        if not 0 < self.heldout_share < 1:
+            raise ValueError(f"heldout_share must lie between 0 and 1, not {self.heldout_share}")
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,9 @@ class EvaluationSettings:
     sample_of: int = 5
     """responses of which the median by preference-model score is shown"""
 
+    def __post_init__(self) -> None:
+        require_positive(self, "responses", "judgments_per_pair", "sample_prompts", "sample_of")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -85,6 +98,9 @@ class Recipe:
     preference: PreferenceSettings = field(default_factory=PreferenceSettings)
     ppo: PPOSettings = field(default_factory=PPOSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+    def __post_init__(self) -> None:
+        require_positive(self, "rounds")
 
 
 def load_recipe(name: str) -> Recipe:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
     settings, trunk = workshop.recipe.preference, workshop.trunk
     halves = freeze(read_judgments(*collected), workshop.recipe.collection.heldout_share)
     own, other = (halves[1], halves[0]) if heldout else (halves[0], halves[1])
-    adapter = "heldout" if heldout else "judge"
+    adapter = "heldout" if heldout else "train_pm"
     with progress_bar(
         f"round {number}: {'held-out' if heldout else 'train'} preference model", len(own), "pairs"
     ) as bar:
@@ -162,14 +162,14 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
     write_json(place / "result.json", result)
 
 
-def train_policy(workshop: Workshop, judge: Path, heldout: Path, number: int, place: Path) -> None:
+def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int, place: Path) -> None:
     """A policy from the initial one by PPO against the train-PM, watched by the held-out PM."""
     recipe, trunk = workshop.recipe, workshop.trunk
     prompts = [
         [trunk.encoder.prompt_ids(item.prompt) for item in load_prompts("ppo", kind)]
         for kind in ("helpful", "red_team")
     ]
-    models = workshop.preference_model(judge, "judge"), workshop.preference_model(heldout, "heldout")
+    models = workshop.preference_model(train_pm, "train_pm"), workshop.preference_model(heldout, "heldout")
     with progress_bar(f"round {number}: PPO", recipe.ppo.steps, "steps") as bar:
 
         def show(metrics: Mapping[str, Any]) -> None:
@@ -183,7 +183,7 @@ def train_policy(workshop: Workshop, judge: Path, heldout: Path, number: int, pl
     write_jsonl(place / "metrics.jsonl", steps)
 
 
-def evaluate(workshop: Workshop, snapshots: Sequence[Deployed], judge: Path, heldout: Path, place: Path) -> None:
+def evaluate(workshop: Workshop, snapshots: Sequence[Deployed], train_pm: Path, heldout: Path, place: Path) -> None:
     """All snapshots answer the evaluation prompts; held-out workers and both preference models say what they think."""
     settings, seed = workshop.recipe.evaluation, _seed(workshop, 0, 5)
     items = workshop.prompts(settings.split, settings.prompts, seed)
@@ -194,20 +194,22 @@ def evaluate(workshop: Workshop, snapshots: Sequence[Deployed], judge: Path, hel
     judgments = hold_tournament(items, answers, workshop.heldout_crowd, settings.judgments_per_pair, seed)
     write_jsonl(place / "judgments.jsonl", map(judgment_to_record, judgments))
     models = {
-        "judge": workshop.preference_model(judge, "judge"),
+        "train_pm": workshop.preference_model(train_pm, "train_pm"),
         "heldout": workshop.preference_model(heldout, "heldout"),
     }
-    records = []
-    for name, rows in answers.items():
-        scores = {label: _scores(workshop, model, items, rows) for label, model in models.items()}
-        for index, (item, row) in enumerate(zip(items, rows, strict=True)):
-            records += [
-                {"prompt_id": item.id, "kind": item.kind, "prompt": prompt_to_record(item.prompt), "snapshot": name,
-                 "response": response_to_record(response), **{label: scores[label][index][j] for label in models}}
-                for j, response in enumerate(row)
-            ]  # fmt: skip
+    # All responses to a prompt share its row: the prompt passes each preference model once.
+    together = [list(chain(*rows)) for rows in zip(*answers.values(), strict=True)]
+    scores = {label: _scores(workshop, model, items, together) for label, model in models.items()}
+    records = [
+        {"prompt_id": item.id, "kind": item.kind, "prompt": prompt_to_record(item.prompt),
+         "snapshot": response.snapshot, "response": response_to_record(response),
+         **{label: scores[label][index][place] for label in models}}
+        for index, (item, row) in enumerate(zip(items, together, strict=True)) for place, response in enumerate(row)
+    ]  # fmt: skip
     write_jsonl(place / "responses.jsonl", records)
-    write_json(place / "medians.json", _medians(workshop, (snapshots[0], snapshots[-1]), items, models["judge"], seed))
+    write_json(
+        place / "medians.json", _medians(workshop, (snapshots[0], snapshots[-1]), items, models["train_pm"], seed)
+    )
 
 
 def _scores(
@@ -224,7 +226,11 @@ def _scores(
 
 
 def _medians(
-    workshop: Workshop, pair: tuple[Deployed, Deployed], items: Sequence[PromptItem], judge: PreferenceModel, seed: int
+    workshop: Workshop,
+    pair: tuple[Deployed, Deployed],
+    items: Sequence[PromptItem],
+    train_pm: PreferenceModel,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """For a few prompts of each kind, the response of median score of several, by base and final (section 6)."""
     settings = workshop.recipe.evaluation
@@ -235,7 +241,9 @@ def _medians(
     columns = []
     for index, one in enumerate(pair):
         rows = workshop.respond(one, shown, settings.sample_of, seed + 100 + index, f"samples: {one.name} answers")
-        scored = [zip(s, row, strict=True) for s, row in zip(_scores(workshop, judge, shown, rows), rows, strict=True)]
+        scored = [
+            zip(s, row, strict=True) for s, row in zip(_scores(workshop, train_pm, shown, rows), rows, strict=True)
+        ]
         columns.append([sorted(row, key=lambda pair: pair[0])[settings.sample_of // 2] for row in scored])
     return [
         {"kind": item.kind, "prompt": prompt_to_record(item.prompt),

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tutelage.corpus.records import prompt_from_record
-from tutelage.dialogue import Kind
-from tutelage.evaluation.tournament import Duel, duel_win_rate, duels, ratings_table
+from tutelage.dialogue import Comparison, Kind
+from tutelage.evaluation.tournament import duel_win_rate, duels, ratings_table
 from tutelage.feedback.crowd import make_crowd
 from tutelage.feedback.utility import Answer, feature_report
 from tutelage.loop.run import Run, versions
@@ -32,13 +32,13 @@ class RoundPlaces:
     """The directories of a round's stages."""
 
     collected: Path
-    judge: Path
+    train_pm: Path
     heldout: Path
     policy: Path
 
     @property
     def stages(self) -> tuple[Path, ...]:
-        return (self.collected, self.judge, self.heldout, self.policy)
+        return (self.collected, self.train_pm, self.heldout, self.policy)
 
 
 def summarise(run: Run, rounds: Sequence[RoundPlaces], evaluation: Path) -> Summary:
@@ -47,7 +47,7 @@ def summarise(run: Run, rounds: Sequence[RoundPlaces], evaluation: Path) -> Summ
     fought = duels(read_judgments(evaluation))
     final = f"round-{len(rounds)}"
     ratings, refusal = ratings_table(fought, anchor="base")
-    judge = read_result(rounds[-1].judge)
+    train_pm = read_result(rounds[-1].train_pm)
     return {
         "name": run.directory.name, "recipe": run.recipe.name, "seed": run.recipe.seed,
         "finished": stages[-1]["finished"],
@@ -61,8 +61,8 @@ def summarise(run: Run, rounds: Sequence[RoundPlaces], evaluation: Path) -> Summ
             label: duel_win_rate(fought, final, "base", kind) for label, kind in KIND.items()
         },
         "win_rates": _win_rates(fought, ["base", *(f"round-{n}" for n in range(1, len(rounds) + 1))]),
-        "pm_accuracy": {**_accuracy(judge), "ceiling": judge["ceiling"], "pairs": len(judge["tried"])},
-        "calibration": _calibration(judge),
+        "pm_accuracy": {**_accuracy(train_pm), "ceiling": train_pm["ceiling"], "pairs": len(train_pm["tried"])},
+        "calibration": _calibration(train_pm),
         "rounds": [_round(number, places) for number, places in enumerate(rounds, start=1)],
         **_responses(evaluation, final),
         "samples": read_json(evaluation / "medians.json"),
@@ -72,7 +72,7 @@ def summarise(run: Run, rounds: Sequence[RoundPlaces], evaluation: Path) -> Summ
     }  # fmt: skip
 
 
-def _win_rates(fought: Sequence[Duel], names: Sequence[str]) -> list[Summary]:
+def _win_rates(fought: Sequence[Comparison], names: Sequence[str]) -> list[Summary]:
     rates = [(b, a, duel_win_rate(fought, b, a)) for a, b in combinations(names, 2)]
     return [{"a": a, "b": b, **rate} for a, b, rate in rates if rate]
 
@@ -96,13 +96,13 @@ def _calibration(result: Summary) -> Summary:
 
 def _round(number: int, places: RoundPlaces) -> Summary:
     steps = [line.record for line in read_jsonl(places.policy / "metrics.jsonl")]
-    judge, heldout = read_result(places.judge), read_result(places.heldout)
+    train_pm, heldout = read_result(places.train_pm), read_result(places.heldout)
     return {
-        "round": number, "comparisons": judge["trained_on"] + heldout["trained_on"],
-        "dropped": dict(Counter(judge["dropped"]) + Counter(heldout["dropped"]) + Counter({"equal": judge["equal"]})),
+        "round": number, "comparisons": train_pm["trained_on"] + heldout["trained_on"],
+        "dropped": dict(Counter(train_pm["dropped"]) + Counter(heldout["dropped"]) + Counter(equal=train_pm["equal"])),
         "kl": _late(steps, "kl"), "reward_gain": _late(steps, "reward") - _early(steps, "reward"),
         "heldout_pm_gain": _late(steps, "heldout_reward") - _early(steps, "heldout_reward"),
-        "pm_accuracy": _accuracy(judge), "heldout_pm_accuracy": _accuracy(heldout), "steps": steps,
+        "pm_accuracy": _accuracy(train_pm), "heldout_pm_accuracy": _accuracy(heldout), "steps": steps,
     }  # fmt: skip
 
 
@@ -150,13 +150,13 @@ def _mean(scored: Sequence[tuple[float, str]]) -> Summary:
 
 
 def _lineage(rounds: Sequence[RoundPlaces]) -> list[Summary]:
-    first = read_card(rounds[0].judge / "snapshot")
+    first = read_card(rounds[0].train_pm / "snapshot")
     rows: list[Summary] = [
         {"snapshot": "base", "name": first.base, "made_by": "given", "parents": [], "hash": first.base_hash, "data": []}
     ]
     for number, places in enumerate(rounds, start=1):
         data = [f"comparisons of round {n}" for n in range(1, number + 1)]
-        models = [(f"train-PM {number}", places.judge), (f"held-out PM {number}", places.heldout)]
+        models = [(f"train-PM {number}", places.train_pm), (f"held-out PM {number}", places.heldout)]
         rows += [_ancestor(name, place, "preference model", ["base"], data) for name, place in models]
         parents = ["base", *(name for name, _ in models)]
         rows.append(_ancestor(f"round-{number}", places.policy, "PPO", parents, ["PPO prompts"]))

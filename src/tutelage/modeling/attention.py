@@ -57,7 +57,7 @@ def _decode(query_BH1D: Tensor, key_BKLD: Tensor, value_BKLD: Tensor, mask_B11L:
     some times faster than grouped scaled_dot_product_attention, which repeats the keys."""
     B, H, _, D = query_BH1D.shape
     folded_BKGD = query_BH1D.view(B, key_BKLD.shape[1], -1, D)
-    scores_BKGL = folded_BKGD @ key_BKLD.transpose(2, 3) * scale
+    scores_BKGL = (folded_BKGD * scale) @ key_BKLD.transpose(2, 3)
     if mask_B11L is not None:
         scores_BKGL = scores_BKGL.masked_fill(~mask_B11L, float("-inf"))
     weights_BKGL = scores_BKGL.softmax(dim=-1, dtype=torch.float32).to(value_BKLD.dtype)

@@ -30,6 +30,17 @@ def score_branches(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence
         return _by_branch(closed(groups, trunk.encoder.context_end), score)
 
 
+def branch_features(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[Group]) -> Tensor:
+    """The features from which the preference model scores each branch (N, F), in the order of the groups."""
+
+    def features(rows: Rows) -> list[Tensor]:
+        return list(head.features_NF(trunk.hidden_RLD(rows, head.layers), rows))
+
+    with trunk.using(adapter):
+        by_group = _by_branch(closed(groups, trunk.encoder.context_end), features)
+    return torch.stack([features_F for row in by_group for features_F in row])
+
+
 def score_with_features(
     trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[Group]
 ) -> tuple[list[list[float]], list[list[Array]]]:

@@ -93,21 +93,16 @@ def _joined(parts: Sequence[NDArray[np.int64]]) -> Tensor:
     return torch.from_numpy(np.concatenate(parts))
 
 
-def token_batches(
-    lengths: Sequence[int], budget: int, window: int = 512, rng: np.random.Generator | None = None
-) -> Iterator[list[int]]:
-    """Indices batched so that rows x longest stays within `budget` tokens (a longer single row goes alone).
+def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices, the shortest row first, batched so that rows x longest stays within `budget` tokens.
 
-    Within windows of the given order rows are sorted by length, which keeps padding small; with `rng` the batches of
-    a window are shuffled again, so that step order does not follow length.
+    A row longer than that goes alone.
     """
-    for start in range(0, len(lengths), window):
-        order = sorted(range(start, min(start + window, len(lengths))), key=lambda index: lengths[index])
-        batches: list[list[int]] = [[]]
-        for index in order:
-            if batches[-1] and (len(batches[-1]) + 1) * lengths[index] > budget:
-                batches.append([])
-            batches[-1].append(index)
-        if rng is not None:
-            batches = [batches[index] for index in rng.permutation(len(batches))]
-        yield from batches
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+        if batch and (len(batch) + 1) * lengths[index] > budget:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -141,7 +141,7 @@ class Trunk:
 
     def logits(self, states: Tensor, temperature: float) -> Tensor:
         """fp32 logits of the policy: the temperature is part of it, here and nowhere else."""
-        return cast(Tensor, self._lm_head(states)).float() / temperature
+        return cast(Tensor, self._lm_head(states).float().div_(temperature))
 
     def logprobs_T(self, hidden_RLD: Tensor, rows: Rows, temperature: float) -> tuple[Tensor, Tensor]:
         """Log-probability of each response token, and the entropy (nats, no gradient) where it was drawn.

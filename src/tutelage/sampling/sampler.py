@@ -16,6 +16,7 @@ from torch import Tensor
 from tutelage.dialogue import Finish, SamplingParameters
 from tutelage.modeling.trunk import Trunk
 
+ROWS_DRAWN = 32  # rows whose logits are made and drawn from at once
 SHRINK_BELOW = 0.75  # rows that are done are dropped from the cache once fewer than this share of its rows still run
 
 
@@ -69,8 +70,7 @@ def _sample_batch(
     padded = cache.length
     running = np.arange(len(drafts))  # which draft each row of the cache belongs to
     for step in range(parameters.max_tokens):
-        logits_BV = trunk.logits(hidden_BD, parameters.temperature)
-        tokens_B, logprobs_B = draw(logits_BV, uniforms_BS[running, step], parameters.top_p)
+        tokens_B, logprobs_B = _next_tokens(trunk, hidden_BD, uniforms_BS[running, step], parameters)
         for draft, token, logprob in zip(running, tokens_B.tolist(), logprobs_B.tolist(), strict=True):
             drafts[draft].append(token, logprob)
         alive = np.array([drafts[draft].finish is None for draft in running])
@@ -85,6 +85,15 @@ def _sample_batch(
     return [draft.sample() for draft in drafts]
 
 
+def _next_tokens(
+    trunk: Trunk, hidden_BD: Tensor, uniforms_B: Tensor, parameters: SamplingParameters
+) -> tuple[Tensor, Tensor]:
+    """A token for each row, and its log-prob; a few rows at a time, so that their logits stay in the cache."""
+    parts = zip(hidden_BD.split(ROWS_DRAWN), uniforms_B.split(ROWS_DRAWN), strict=True)
+    drawn = [draw(trunk.logits(h, parameters.temperature), u, parameters.top_p) for h, u in parts]
+    return torch.cat([tokens for tokens, _ in drawn]), torch.cat([logprobs for _, logprobs in drawn])
+
+
 def draw(logits_BV: Tensor, uniforms_B: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
     """One token a row by the inverse of the cumulative distribution, and its log-prob under that distribution.
 
@@ -97,10 +106,9 @@ def draw(logits_BV: Tensor, uniforms_B: Tensor, top_p: float) -> tuple[Tensor, T
         probabilities_BV = probabilities_BV.masked_fill(before_BV >= top_p, 0.0)
     cumulative_BV = probabilities_BV.cumsum(-1)
     total_B1 = cumulative_BV[:, -1:]
-    picks_B1 = torch.searchsorted(cumulative_BV, uniforms_B[:, None].float() * total_B1, right=True)
-    # Rounding can carry u * total past the last token that has mass.
-    last_B1 = (cumulative_BV < total_B1).sum(-1, keepdim=True)
-    picks_B1 = picks_B1.minimum(last_B1)
+    # Rounding must not carry u * total to the total itself: no token lies there.
+    targets_B1 = (uniforms_B[:, None].float() * total_B1).minimum(total_B1.nextafter(torch.zeros(())))
+    picks_B1 = torch.searchsorted(cumulative_BV, targets_B1, right=True)
     logprobs_B = (probabilities_BV.gather(1, picks_B1) / total_B1).log()[:, 0]
     chosen_B1 = tokens_BV.gather(1, picks_B1) if top_p < 1 else picks_B1
     return chosen_B1[:, 0], logprobs_B
@@ -143,7 +151,11 @@ class _Draft:
 
 
 class KeyValueCache:
-    """Keys and values of all layers in buffers that are sized once; the models of `transformers` call `update`."""
+    """Keys and values of all layers in buffers that are sized once; the models of `transformers` call `update`.
+
+    Keys lie with their columns last, as the product with a query reads them: otherwise that product copies them all at
+    every step.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -156,11 +168,12 @@ class KeyValueCache:
         """Store the new columns of a layer; returns all its columns so far."""
         end = self.length + key.shape[2]
         if layer not in self._keys:
-            shape = (*key.shape[:2], self.capacity, key.shape[3])
-            self._keys[layer], self._values[layer] = key.new_empty(shape), value.new_empty(shape)
-        self._keys[layer][:, :, self.length : end] = key
+            B, K, D = key.shape[0], key.shape[1], key.shape[3]
+            self._keys[layer] = key.new_empty(B, K, D, self.capacity)
+            self._values[layer] = value.new_empty(B, K, self.capacity, D)
+        self._keys[layer][..., self.length : end] = key.transpose(2, 3)
         self._values[layer][:, :, self.length : end] = value
-        return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
+        return self._keys[layer][..., :end].transpose(2, 3), self._values[layer][:, :, :end]
 
     def keep(self, rows: Tensor) -> None:
         """Keep these rows (an index may occur several times)."""

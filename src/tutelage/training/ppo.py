@@ -16,7 +16,7 @@ from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.passes import branch_logprobs
 from tutelage.modeling.rows import lay, token_batches
 from tutelage.modeling.trunk import Trunk
-from tutelage.plumbing.errors import CheckFailed, InputError
+from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.advantages import (
     Floats,
     KLPlace,
@@ -79,13 +79,22 @@ class PPOSettings:
             raise ValueError(f"minibatches must lie between 1 and prompts_per_step, not {self.minibatches}")
         if not 0 <= self.red_team_share <= 1:
             raise ValueError(f"red_team_share must lie between 0 and 1, not {self.red_team_share}")
+        require_positive(
+            self, "steps", "prompts_per_step", "samples_per_prompt", "learning_rate", "warmup", "rank", "clip",
+            "epochs", "critic_strength", "clip_norm", "token_budget",
+        )  # fmt: skip
+        if self.kl_weight < 0:
+            raise ValueError(f"kl_weight must be at least 0, not {self.kl_weight}")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
 
 
 def train_ppo(
     trunk: Trunk,
     policy: str,
     prompts: Sequence[Sequence[tuple[int, ...]]],
-    judge: PreferenceModel,
+    train_pm: PreferenceModel,
     heldout: PreferenceModel,
     parameters: SamplingParameters,
     settings: PPOSettings,
@@ -94,7 +103,7 @@ def train_ppo(
 ) -> list[Metrics]:
     """Train a fresh adapter `policy` from the initial policy (the bare trunk), one batch of rollouts a step.
 
-    `prompts` are (helpful, red-team) prompt ids. `judge` gives the reward; `heldout` is only watched.
+    `prompts` are (helpful, red-team) prompt ids. `train_pm` gives the reward; `heldout` is only watched.
 
     Raises:
         InputError: no prompts of a kind that is wanted, or `top_p` below 1.
@@ -104,7 +113,7 @@ def train_ppo(
     if parameters.top_p < 1:
         raise InputError(f"PPO needs top_p = 1, not {parameters.top_p}: what is cut off has no log-prob to learn from")
     trunk.add_adapter(policy, settings.rank, seed)
-    critic = RidgeCritic(judge.head, settings.critic_strength)
+    critic = RidgeCritic(train_pm.head, settings.critic_strength)
     optimizer = MasterAdamW(
         (trunk.adapter_parameters(policy).values(), settings.learning_rate), clip_norm=settings.clip_norm
     )
@@ -115,7 +124,7 @@ def train_ppo(
         started = time.perf_counter()
         batch = roll_out(
             trunk, policy, _next_prompts(queues, settings, step), settings.samples_per_prompt, parameters,
-            seed * 1_000_003 + step, judge, heldout,
+            seed * 1_000_003 + step, train_pm, heldout,
         )  # fmt: skip
         checked = check_first_step(trunk, policy, batch, parameters, settings) if step == 0 else {}
         sampled = time.perf_counter()

@@ -16,16 +16,16 @@ from torch import Tensor
 
 from tutelage.dialogue import Comparison
 from tutelage.modeling.heads import Pooling, ScoreHead
-from tutelage.modeling.passes import closed, score_branches
+from tutelage.modeling.passes import branch_features, closed, score_branches
 from tutelage.modeling.rows import lay, token_batches
 from tutelage.modeling.trunk import Trunk
-from tutelage.plumbing.errors import CheckFailed, InputError
+from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.losses import preference_loss
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.pairs import PairedGroup, drop_weakest, paired_groups
 
 Metrics = dict[str, Any]
-SCALE_GROUPS = 48  # prompts whose responses show how widely the features spread
+REFERENCE_GROUPS = 48  # prompts of the training set whose responses tell the spread of features and the zero of scores
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ class PreferenceSettings:
     warmup: int = 3
     """steps over which the learning rate rises"""
 
+    def __post_init__(self) -> None:
+        require_positive(
+            self, "learning_rate", "head_learning_rate", "batch_pairs", "rank", "max_tokens", "token_budget",
+            "min_strength", "clip_norm", "warmup", *(["layers"] if self.layers is not None else []),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -76,7 +82,8 @@ def train_preference_model(
 ) -> Trained:
     """One epoch over the comparisons; the adapter is made anew on the trunk.
 
-    Scores are shifted to mean 0 over the training responses, without rescaling, so that ΔElo = 174·Δscore holds.
+    Scores are shifted to mean 0 over the responses to the first `REFERENCE_GROUPS` prompts, without rescaling, so that
+    ΔElo = 174·Δscore holds.
 
     Raises:
         InputError: nothing to train on.
@@ -88,7 +95,8 @@ def train_preference_model(
         raise InputError(f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}")
     trunk.add_adapter(adapter, settings.rank, seed)
     head = ScoreHead(trunk.width, settings.pooling, settings.layers)
-    head.fit_scale(_first_features(trunk, adapter, head, groups[:SCALE_GROUPS]))
+    reference = [paired.group for paired in groups[:REFERENCE_GROUPS]]
+    head.fit_scale(branch_features(trunk, adapter, head, reference))
     metrics: list[Metrics] = []
     with trunk.using(adapter, trained=True):
         optimizer = MasterAdamW(
@@ -101,7 +109,7 @@ def train_preference_model(
             _check(step, measured["loss"])
             metrics.append({"step": step, **measured})
             on_step(measured["pairs"], measured)
-    head.offset += _mean_score(trunk, adapter, head, groups)
+    head.offset += float(np.mean(np.concatenate(score_branches(trunk, adapter, head, reference))))
     dropped = {"strength below min_strength": weak, **drops}
     return Trained(head, metrics, sum(m["pairs"] for m in metrics), {k: v for k, v in dropped.items() if v})
 
@@ -163,21 +171,6 @@ def _check(step: int, loss: float) -> None:
         raise CheckFailed(f"the untrained preference model's loss is {loss:.6f}, not ln 2: rows or pairs are mislaid")
     if not math.isfinite(loss):
         raise CheckFailed(f"the preference loss at step {step} is {loss}; lower the learning rate")
-
-
-def _first_features(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[PairedGroup]) -> Tensor:
-    """Features of the first responses, before any training."""
-    parts = []
-    with trunk.using(adapter):
-        for paired in groups:
-            rows = lay(closed([paired.group], trunk.encoder.context_end))
-            parts.append(head.features_NF(trunk.hidden_RLD(rows, head.layers), rows))
-    return torch.cat(parts)
-
-
-def _mean_score(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[PairedGroup]) -> float:
-    scores = score_branches(trunk, adapter, head, [paired.group for paired in groups])
-    return float(np.mean([score for row in scores for score in row]))
 
 
 def score_comparisons(

@@ -59,14 +59,14 @@ def roll_out(
     n: int,
     parameters: SamplingParameters,
     seed: int,
-    judge: PreferenceModel,
+    train_pm: PreferenceModel,
     heldout: PreferenceModel,
 ) -> RolloutBatch:
     """`n` responses of the policy to each prompt, scored. The log-probs are those the sampler drew with."""
     with trunk.using(policy):
         samples = sample(trunk, prompts, n, parameters, seed)
     groups = [Group(prompt, tuple(draw.ids for draw in row)) for prompt, row in zip(prompts, samples, strict=True)]
-    scores, features = score_with_features(trunk, judge.adapter, judge.head, groups)
+    scores, features = score_with_features(trunk, train_pm.adapter, train_pm.head, groups)
     heldout_scores = score_branches(trunk, heldout.adapter, heldout.head, groups)
     reference = branch_logprobs(trunk, None, groups, parameters.temperature)
     rollouts = [
