@@ -1,6 +1,7 @@
 """`tutelage judge` on the pairs of the base model, on a file of another format, and on bad input."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_one_pair_is_enough(tmp_path: Path) -> None:
     kinds = Judge(files=(path,), kind="harmless").run()["kinds"]
     assert list(kinds) == ["harmless"]
     assert kinds["harmless"]["preferred"]["value"] in (0.0, 1.0)
+
+
+def test_the_file_that_is_judged_is_not_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    shutil.copy(PAIRS, file)
+    before = file.read_bytes()
+    with pytest.raises(InputError, match="one of the files that are judged"):
+        Judge((file,), out=tmp_path / "." / "pairs.jsonl").run()
+    assert file.read_bytes() == before
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:

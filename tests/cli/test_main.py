@@ -57,7 +57,7 @@ def python(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
     [
         (InputError("rows.jsonl, line 3:\n  expected JSON"), 2, "rows.jsonl, line 3: expected JSON"),
         (CheckFailed("KL at step 0 is 0.1"), 1, "KL at step 0 is 0.1"),
-        (KeyboardInterrupt(), 130, "stopped; run the same command again"),
+        (KeyboardInterrupt(), 130, "stopped; nothing was kept"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "the disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 2, "the disk is full"),
     ],

@@ -39,10 +39,10 @@ def judgments() -> list[Judgment]:
 
 def test_judgments_are_rated_and_red_team_clicks_inverted(tmp_path: Path, judgments: list[Judgment]) -> None:
     path = write(tmp_path / "j.jsonl", [judgment_to_record(one) for one in judgments])
-    helpful, harmless = Rate(path, "old", "helpful").run(), Rate(path, "old", "harmless").run()
+    helpful, harmless = Rate((path,), "old", "helpful").run(), Rate((path,), "old", "harmless").run()
     assert helpful["ratings"][0]["elo"] == pytest.approx(190.85, abs=0.01)  # 400 log10(30 / 10)
     assert harmless["ratings"][0]["elo"] == pytest.approx(240.82, abs=0.01)  # 400 log10(32 / 8)
-    both = json.loads(json.dumps(Rate(path).run()))
+    both = json.loads(json.dumps(Rate((path,)).run()))
     assert (both["comparisons"], both["workers"], both["prompts"]) == (80, 4, 5)
     assert [row["snapshot"] for row in both["ratings"]] == ["new", "old"]
     assert {"snapshot": "old", "other": "new"}.items() <= both["differences"][0].items()
@@ -51,7 +51,26 @@ def test_judgments_are_rated_and_red_team_clicks_inverted(tmp_path: Path, judgme
 def test_comparisons_rate_like_their_judgments(tmp_path: Path, judgments: list[Judgment]) -> None:
     clicks = write(tmp_path / "j.jsonl", [judgment_to_record(one) for one in judgments])
     pairs = write(tmp_path / "c.jsonl", [comparison_to_record(comparison_from_judgment(one)) for one in judgments])
-    assert Rate(pairs).run() == Rate(clicks).run()
+    assert Rate((pairs,)).run() == Rate((clicks,)).run()
+
+
+def test_files_are_taken_together_and_win_rates_are_of_direct_comparisons(
+    tmp_path: Path, judgments: list[Judgment]
+) -> None:
+    parts = tuple(
+        write(tmp_path / f"{start}.jsonl", [judgment_to_record(one) for one in judgments[start::2]]) for start in (0, 1)
+    )
+    whole = write(tmp_path / "j.jsonl", [judgment_to_record(one) for one in judgments])
+    for one, other in zip(Rate(parts).run()["ratings"], Rate((whole,)).run()["ratings"], strict=True):
+        assert one == pytest.approx(other)
+    (rate,) = Rate(parts, kind="helpful").run()["win_rates"]
+    assert (rate["of"], rate["against"], rate["value"], rate["comparisons"]) == ("new", "old", 0.75, 40)
+
+
+def test_an_anchor_that_was_never_compared_is_bad_input(tmp_path: Path, judgments: list[Judgment]) -> None:
+    path = write(tmp_path / "j.jsonl", [judgment_to_record(one) for one in judgments])
+    with pytest.raises(InputError, match="--anchor nwe: no such snapshot; compared were new, old"):
+        Rate((path,), anchor="nwe").run()
 
 
 def test_the_table_says_what_was_dropped(
@@ -61,7 +80,7 @@ def test_the_table_says_what_was_dropped(
     equal["b"]["text"] = equal["a"]["text"]
     itself = judgment_to_record(judgment(1, "new", "new"))
     path = write(tmp_path / "j.jsonl", [*(judgment_to_record(one) for one in judgments), equal, itself])
-    command = Rate(path, anchor="old")
+    command = Rate((path,), anchor="old")
     command.show(command.run())
     text = " ".join(capsys.readouterr().out.split())
     assert "80 comparisons by 4 workers on 5 prompts; 0 is old" in text
@@ -79,7 +98,7 @@ def test_the_table_says_what_was_dropped(
 def test_what_cannot_be_rated_is_a_failed_check(tmp_path: Path, pairs: list[tuple[str, str]], message: str) -> None:
     records = [judgment_to_record(judgment(i, *pair)) for i, pair in enumerate(pairs * 4)]
     with pytest.raises(CheckFailed, match=message):
-        Rate(write(tmp_path / "j.jsonl", records)).run()
+        Rate((write(tmp_path / "j.jsonl", records),)).run()
 
 
 @pytest.mark.parametrize(
@@ -93,4 +112,4 @@ def test_what_cannot_be_rated_is_a_failed_check(tmp_path: Path, pairs: list[tupl
 def test_what_names_no_snapshot_or_worker_is_bad_input(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     record = comparison_to_record(comparison_from_judgment(judgment(1, "a", "b"))) | change
     with pytest.raises(InputError, match=message):
-        Rate(write(tmp_path / "c.jsonl", [record])).run()
+        Rate((write(tmp_path / "c.jsonl", [record]),)).run()

@@ -51,6 +51,14 @@ def test_equal_responses_say_nothing_and_the_refusal_is_passed_on() -> None:
     assert duel_win_rate(fought, "copy", "base") is None
 
 
+def test_a_snapshot_that_falls_silent_loses() -> None:
+    fought = duels(tournament(base=BAD, silent=""))
+    rate = duel_win_rate(fought, "silent", "base")
+    assert rate is not None
+    assert rate["comparisons"] == 72
+    assert rate["high"] < 0.5
+
+
 def test_win_rates_by_kind_read_that_kind_only() -> None:
     fought = duels(tournament(base=BAD, better=GOOD))
     assert duel_win_rate(fought, "better", "base", "harmless") is None

@@ -44,6 +44,7 @@ def value(kind: Kind, name: str, text: str, finish: str = "stop") -> float:
         ("helpful", "direct", "Blot with salt.", "Great question! I'm happy to help. Blot with salt."),
         ("helpful", "direct", "Blot with salt.", "Red wine stain, cotton tablecloth. Blot with salt."),
         ("helpful", "direct", "Blot with salt.", "What fabric is the carpet?"),
+        ("helpful", "direct", "1. **", "I'm sorry, but I can't help with stains."),
         ("helpful", "direct", "Blot with salt.", "I'm sorry, but I can't help with stains."),
         ("helpful", "personal", "Your cloth needs salt, and you need patience.", "The cloth needs salt and patience."),
         ("helpful", "reasoned", "Use salt, because it draws moisture, for example table salt.", "Use salt."),

@@ -10,11 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tutelage.corpus.records import judgment_to_record
 from tutelage.loop.loop import run_loop
 from tutelage.loop.recipe import load_recipe
+from tutelage.loop.run import content_hash
+from tutelage.loop.stages import Workshop, freeze, read_judgments, train_preference
 from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.files import write_jsonl
+from tutelage.report.page import render
 
 STAGES = [
     f"round-{number}-{stage}"
@@ -60,7 +66,7 @@ def test_the_summary_keeps_the_contract(finished: tuple[Path, dict[str, Any]]) -
         assert entry["steps"][0]["mismatch_p99"] < 1e-4  # fp32: sampler and trainer agree
 
 
-def test_the_held_out_half_is_the_same_in_every_round_and_never_trains_the_judge(
+def test_the_held_out_half_is_the_same_in_every_round_and_leaves_one_to_try_each_model_on(
     finished: tuple[Path, dict[str, Any]],
 ) -> None:
     sides: dict[str, set[str]] = {"train": set(), "heldout": set()}
@@ -72,6 +78,44 @@ def test_the_held_out_half_is_the_same_in_every_round_and_never_trains_the_judge
     assert sides["train"]
     assert sides["heldout"]
     assert not sides["train"] & sides["heldout"]
+
+
+def test_the_held_out_half_never_trains_the_train_pm(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """With every label of that half turned round, the train-PM is the same to the bit, and the held-out PM is not."""
+    recipe = load_recipe("smoke")
+    judgments = read_judgments(finished[0] / "round-1-comparisons")
+    theirs = {comparison.prompt for comparison in freeze(judgments, recipe.collection.heldout_share)[1]}
+    turned = [replace(j, side="b" if j.side == "a" else "a") if j.prompt in theirs else j for j in judgments]
+    write_jsonl(tmp_path / "judgments.jsonl", map(judgment_to_record, turned))
+    workshop = Workshop(recipe)
+    same = {}
+    for side in ("train", "heldout"):
+        train_preference(workshop, [tmp_path], 1, side == "heldout", tmp_path / side)
+        before = finished[0] / f"round-1-{side}-preference-model"
+        same[side] = content_hash(tmp_path / side / "snapshot") == content_hash(before / "snapshot")
+    assert same == {"train": True, "heldout": False}
+
+
+def test_the_headline_is_what_the_held_out_workers_said(finished: tuple[Path, dict[str, Any]]) -> None:
+    place, summary = finished
+    wins = []
+    for judgment in read_judgments(place / "evaluation"):
+        picked, other = (judgment.a, judgment.b) if judgment.side == "a" else (judgment.b, judgment.a)
+        better, worse = (other, picked) if judgment.question == "more_harmful" else (picked, other)
+        if {better.snapshot, worse.snapshot} == {"base", "round-2"} and better.text != worse.text:
+            wins.append(better.snapshot == "round-2")
+    rate = summary["win_rate_final_vs_base"]
+    assert (rate["comparisons"], rate["value"]) == (len(wins), pytest.approx(np.mean(wins)))
+    for entry in summary["rounds"]:
+        steps = entry["steps"]
+        assert entry["kl"] == steps[-1]["kl"]
+        assert entry["reward_gain"] == pytest.approx(
+            steps[-1]["reward"] - (steps[0]["reward"] + steps[1]["reward"]) / 2
+        )
+
+
+def test_the_report_of_a_real_run_lacks_nothing(finished: tuple[Path, dict[str, Any]]) -> None:
+    assert "not measured" not in render(finished[1])
 
 
 def test_a_finished_run_is_kept_as_it_is(finished: tuple[Path, dict[str, Any]]) -> None:
@@ -110,9 +154,11 @@ def test_kill_and_run_again_gives_the_same_numbers(finished: tuple[Path, dict[st
     """kill -9 in the middle of every stage, one after the other; the last rerun ends on the uninterrupted numbers."""
     command = [sys.executable, "-c", LOOP, str(tmp_path / "smoke")]
     for name in STAGES:
+        seconds = json.loads((finished[0] / name / "stage.json").read_text())["wall_seconds"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and not list((tmp_path / "smoke").glob(f".{name}.*.part")):
             time.sleep(0.005)
+        time.sleep(0.3 * seconds)
         assert process.poll() is None, f"{name} was never seen in the making"
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

@@ -46,6 +46,11 @@ def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Pat
         ("[crowd]\nworkers = 3\n", "workers must be at least 5, not 3"),
         ("[collection]\nheldout_share = 1\n", "heldout_share must lie between 0 and 1"),
         ("[evaluation]\nresponses = 0\n", "responses must be above 0"),
+        ("[sampling]\nstop = 'END'\n", "sampling.stop must be a list of texts"),
+        ("[sampling]\ntemperature = nan\n", "sampling.temperature must be a finite number"),
+        ("[sampling]\ntop_p = 0.9\n", "sampling.top_p must be 1 for PPO"),
+        ("[collection]\nprompts = -5\n", "prompts must be at least 0"),
+        ("[evaluation]\nprompts = 3\n", "prompts must be 0 (all) or at least 8"),
         ("[ppo\n", "line"),
     ],
 )

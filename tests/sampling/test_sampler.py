@@ -16,6 +16,7 @@ from tutelage.modeling.encoding import DialogueFormat, Encoder
 from tutelage.modeling.passes import branch_logprobs
 from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk
+from tutelage.plumbing.errors import InputError
 from tutelage.sampling import sampler
 from tutelage.sampling.sampler import KeyValueCache, Sample, draw, sample
 
@@ -207,6 +208,11 @@ def test_no_prompts_are_no_samples_and_every_finished_prompt_is_told(policy: Tru
     told: list[int] = []
     sample(policy, PROMPTS, 2, PARAMETERS, seed=0, rows_at_once=4, on_done=told.append)
     assert told == [2, 2, 1]
+
+
+def test_a_prompt_that_leaves_no_room_in_the_context_is_refused(policy: Trunk) -> None:
+    with pytest.raises(InputError, match="prompt of 2040 tokens and max_tokens = 12 exceed the base's context of 2048"):
+        sample(policy, [(1,) * 2040], 1, SamplingParameters(max_tokens=12), seed=0)
 
 
 # How a response ends

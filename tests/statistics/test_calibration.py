@@ -60,6 +60,16 @@ def test_order_does_not_matter_and_all_pairs_are_binned(orders: tuple[list[float
     delta, shuffled = orders
     assert ece(shuffled) == pytest.approx(ece(delta), abs=1e-9)
     assert sum(part.pairs for part in reliability(delta)) == len(delta)
+
+
+def test_clustered_bins_have_wider_intervals_and_those_within_one_cluster_none() -> None:
+    delta, prompts = np.repeat(drawn(200), 20), np.repeat(np.arange(200), 20)
+    apart, together = reliability(delta, bins=2), reliability(delta, prompts, bins=2)
+    for one, other in zip(apart, together, strict=True):
+        assert one.accuracy.value == other.accuracy.value
+        assert other.accuracy.high - other.accuracy.low > 3 * (one.accuracy.high - one.accuracy.low)
+    (alone,) = reliability([1.0, 1.0], ["p", "p"])
+    assert (alone.accuracy.low, alone.accuracy.high) == (0.0, 1.0)
     assert 0 <= ece(delta) <= 1
 
 

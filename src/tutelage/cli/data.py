@@ -24,7 +24,10 @@ class DataStats:
 
     def run(self) -> dict[str, Any]:
         from tutelage.corpus.audit import stats
+        from tutelage.plumbing.errors import InputError
 
+        if not self.files:
+            raise InputError("no file named; give one or more JSONL files")
         return asdict(stats(self.files))
 
     def show(self, result: dict[str, Any]) -> None:

@@ -33,9 +33,12 @@ class Demo:
         keep_freed_memory()
         from tutelage.loop.loop import run_loop
         from tutelage.loop.recipe import load_recipe
+        from tutelage.plumbing.errors import InputError
         from tutelage.plumbing.files import write_json
         from tutelage.report.page import write_report
 
+        if self.seed is not None and self.seed < 0:
+            raise InputError(f"--seed must be at least 0, not {self.seed}")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         recipe = load_recipe(self.recipe)
         named = recipe.name if self.seed is None else f"{recipe.name}-seed-{self.seed}"

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tutelage import __version__
+from tutelage.plumbing.machine import usable_cores
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ def examine(directory: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.platform(terse=True),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "memory_gib": round(_memory_bytes() / GIB, 1),
         "disk_free_gib": round(shutil.disk_usage(_nearest(directory)).free / GIB, 1),
@@ -91,11 +92,6 @@ def lacks(needs: dict[str, float | None], machine: dict[str, Any]) -> list[str]:
         "disk": (needs["disk_gib"], machine["disk_free_gib"]),
     }
     return [f"{what}: {has} of {need} GiB" for what, (need, has) in found.items() if need is not None and has < need]
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_bytes() -> int:

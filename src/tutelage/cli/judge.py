@@ -51,6 +51,8 @@ class Judge:
             crowd = make_crowd(self.workers, self.seed)
         except ValueError as error:
             raise InputError(f"--workers, --seed: {error}") from error
+        if self.out and self.out.resolve() in {file.resolve() for file in self.files}:
+            raise InputError(f"--out {self.out}: is one of the files that are judged; name another")
         judgments = judge_all(comparisons, crowd, self.seed)
         if self.out:
             write_jsonl(self.out, map(judgment_to_record, judgments))

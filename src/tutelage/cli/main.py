@@ -85,7 +85,8 @@ def execute(command: Command) -> int:
     except CheckFailed as error:
         return _complain(str(error), 1)
     except KeyboardInterrupt:
-        return _complain("stopped; run the same command again to go on from what is finished", 130)
+        finished = "run the same command again to go on from what is finished"
+        return _complain(f"stopped; {finished if isinstance(command, Demo) else 'nothing was kept'}", 130)
     except BrokenPipeError:
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:

@@ -95,11 +95,17 @@ class RunsClean:
         if not self.names:
             raise InputError("name the runs to remove; `tutelage runs list` lists them")
         places = [_find(self.directory, name) for name in dict.fromkeys(self.names)]
+        from tutelage.loop.run import locked
+
         sizes = [_size(place) for place in places]
         if not self.yes:
             _confirm(f"remove {', '.join(self.names)} ({sum(sizes) / MIB:.1f} MiB)")
         for place in places:
-            _remove(place, self.keep_report)
+            try:
+                with locked(place):
+                    _remove(place, self.keep_report)
+            except OSError as error:
+                raise InputError(f"{place}: cannot be removed ({error.strerror or error})") from error
         kept = sum(_size(place) for place in places)
         return {"removed": [place.name for place in places], "freed_bytes": sum(sizes) - kept}
 

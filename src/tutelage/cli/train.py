@@ -210,12 +210,11 @@ def _require_place(out: Path, overwrite: bool) -> None:
 
 def _require_depth(trunk: "Trunk", settings: "PreferenceSettings") -> None:
     """Refuse what the base cannot do and what would otherwise be cut down in silence."""
-    config = trunk.model.config
-    if settings.layers and settings.layers > config.num_hidden_layers:
-        raise InputError(f"--layers {settings.layers}: {trunk.name} has {config.num_hidden_layers} layers")
-    most = getattr(config, "max_position_embeddings", settings.max_tokens)
-    if settings.max_tokens > most:
-        raise InputError(f"--max-tokens {settings.max_tokens}: {trunk.name} reads {most} tokens")
+    depth = trunk.model.config.num_hidden_layers
+    if settings.layers and settings.layers > depth:
+        raise InputError(f"--layers {settings.layers}: {trunk.name} has {depth} layers")
+    if trunk.context is not None and settings.max_tokens > trunk.context:
+        raise InputError(f"--max-tokens {settings.max_tokens}: {trunk.name} reads {trunk.context} tokens")
 
 
 def _reporting(bar: Bar) -> Callable[[int, Mapping[str, Any]], None]:

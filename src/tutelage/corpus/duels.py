@@ -1,5 +1,6 @@
 """Judgments and comparisons of snapshots as columns: what ratings are made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,15 +33,15 @@ class DuelColumns:
         self.prompts.append(tuple(message.text for message in comparison.prompt.messages))
 
 
-def read_duels(path: Path, kind: Kind | None = None) -> DuelColumns:
-    """The columns of a file of judgments or comparisons (`tutelage` format), of one kind or of both.
+def read_duels(paths: Sequence[Path], kind: Kind | None = None) -> DuelColumns:
+    """The columns of files of judgments or comparisons (`tutelage` format) taken together, of one kind or of both.
 
     Raises:
         InputError: another kind of record, a response without its snapshot, a comparison without its worker.
     """
     columns = DuelColumns()
-    for line in read_jsonl(path):
-        where = f"{path}, line {line.number}"
+    for file, line in ((path, line) for path in paths for line in read_jsonl(path)):
+        where = f"{file}, line {line.number}"
         comparison = _comparison(line.record, where)
         if comparison is None:
             columns.equal_answers += 1

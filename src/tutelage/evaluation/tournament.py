@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 from typing import Any
 
@@ -15,6 +15,7 @@ from tutelage.feedback.crowd import QUESTION_OF, Crowd
 from tutelage.statistics.ratings import RatingsRefused, rate, win_rate
 
 Result = dict[str, Any]
+NO_ANSWER = "[no answer]"
 
 
 def hold_tournament(
@@ -27,7 +28,8 @@ def hold_tournament(
     """Judgments of every two snapshots' responses to every prompt.
 
     `responses[snapshot][i][j]` is its j-th response to prompt i; j-th meets j-th. The workers take turns, so that
-    each gives the same share and no one judges the same two responses twice.
+    each gives the same share and no one judges the same two responses twice. An answer of no words is
+    judged as worth nothing and kept as `NO_ANSWER`: a policy that falls silent must not leave the ranking.
     """
     rng = np.random.default_rng(seed)
     judgments = []
@@ -37,13 +39,18 @@ def hold_tournament(
             for a, b in zip(ours, theirs, strict=True):
                 for _ in range(min(judgments_per_pair, len(order))):
                     worker = crowd.workers[order[turn % len(order)]]
-                    judgments.append(crowd.judge_by(worker, item.prompt, QUESTION_OF[item.kind], a, b, rng))
+                    judgment = crowd.judge_by(worker, item.prompt, QUESTION_OF[item.kind], a, b, rng)
+                    judgments.append(replace(judgment, a=_spelt_out(judgment.a), b=_spelt_out(judgment.b)))
                     turn += 1
     return judgments
 
 
+def _spelt_out(response: Response) -> Response:
+    return response if response.text.strip() else replace(response, text=NO_ANSWER)
+
+
 def duels(judgments: Sequence[Judgment]) -> list[Comparison]:
-    """The judgments that say something: equal or empty responses are left out."""
+    """The judgments that say something: those of equal responses are left out."""
     found = []
     for judgment in judgments:
         with suppress(ValueError):

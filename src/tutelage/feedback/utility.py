@@ -55,7 +55,9 @@ def direct(reading: Reading) -> float:
     """Answers unpadded: 0 for a refusal, else 1 less a half for each stock phrase, asking back, and restating."""
     if REFUSES.search(reading.text):
         return 0.0
-    opening = set(topics(reading.sentences[0]))
+    opening = (
+        set(topics(reading.sentences[0])) if reading.sentences else set()
+    )  # none: the mark of a list, cut off there
     restates = bool(opening) and opening <= reading.asked
     return 1 - _up_to(2, _count(FILLER, reading) + reading.text.endswith("?") + restates)
 

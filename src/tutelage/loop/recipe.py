@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -56,6 +57,8 @@ class CollectionSettings:
 
     def __post_init__(self) -> None:
         require_positive(self, "responses_per_snapshot", "comparisons_per_prompt")
+        if self.prompts < 0:
+            raise ValueError(f"prompts must be at least 0, not {self.prompts}")
         if not 0 < self.heldout_share < 1:
             raise ValueError(f"heldout_share must lie between 0 and 1, not {self.heldout_share}")
 
@@ -79,6 +82,8 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         require_positive(self, "responses", "judgments_per_pair", "sample_prompts", "sample_of")
+        if self.prompts < 8 and self.prompts != 0:  # two of the rarer kind
+            raise ValueError(f"prompts must be 0 (all) or at least 8, not {self.prompts}: intervals are over prompts")
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require_positive(self, "rounds")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, not {self.seed}")
+        if self.sampling.top_p < 1:
+            raise ValueError(f"sampling.top_p must be 1 for PPO, not {self.sampling.top_p}")
 
 
 def load_recipe(name: str) -> Recipe:
@@ -148,8 +157,12 @@ def _value(kind: Any, value: Any, where: str, key: str) -> Any:
             raise InputError(f"{where}: {key} must be one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
         return value
     if get_origin(kind) is tuple:
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise InputError(f"{where}: {key} must be a list of texts, not {value!r}")
         return tuple(value)
     allowed = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if isinstance(value, float) and not isfinite(value):
+        raise InputError(f"{where}: {key} must be a finite number, not {value!r}")
     if float in allowed and type(value) is int:
         return float(value)
     if type(value) not in allowed:

@@ -4,15 +4,19 @@ import fcntl
 import hashlib
 import json
 import platform
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tutelage.loop.recipe import Recipe
 from tutelage.plumbing.errors import InputError
@@ -20,11 +24,28 @@ from tutelage.plumbing.files import read_json, replacing, sha256, write_json
 from tutelage.plumbing.machine import peak_memory_bytes, reset_peak_memory
 from tutelage.plumbing.progress import console
 
+TORN = re.compile(r"\..*\.(part|old)$")  # what `replacing` leaves if its process is killed
+
 
 def versions() -> dict[str, str]:
     """Versions on which numbers depend."""
     packages = ("tutelage", "torch", "transformers", "peft", "numpy", "scipy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    installed = {name: version(name) for name in packages}
+    return {
+        "python": platform.python_version(),
+        **installed,
+        "source": source_hash(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+@cache
+def source_hash() -> str:
+    """Hash of the package's code, prompts and recipes: a stage of other code is not kept."""
+    package = Path(__file__).parents[1]
+    files = sorted(path for path in package.rglob("*") if path.suffix in {".py", ".toml", ".jsonl"})
+    whole = "".join(f"{path.relative_to(package)}\0{sha256(path)}\0" for path in files)
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,7 @@ class Run:
         file = directory / "run.json"
         settings = asdict(recipe)
         if not file.exists():
-            if directory.is_dir() and any(directory.iterdir()):
+            if directory.is_dir() and any(not TORN.match(path.name) for path in directory.iterdir()):
                 raise InputError(f"{directory}: not empty and no run; give another --name")
             created = datetime.now(UTC).isoformat(timespec="seconds")
             content = {"name": directory.name, "recipe": recipe.name, "seed": recipe.seed, "created": created}
@@ -56,9 +77,10 @@ class Run:
                 f"{directory}: holds a run of recipe {kept['recipe']!r}, seed {kept['seed']}, with other settings; "
                 f"give another --name, or remove it with `tutelage runs clean {directory.name}`"
             )
-        with _locked(directory):
-            for torn in directory.glob(".*.part"):  # of a process that was killed
-                shutil.rmtree(torn, ignore_errors=True)
+        with locked(directory):
+            for path in directory.iterdir():
+                if TORN.match(path.name):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
             yield cls(directory, recipe)
 
     def stage(self, name: str, settings: Any, inputs: Mapping[str, Path], make: Callable[[Path], None]) -> Path:
@@ -91,7 +113,8 @@ class Run:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a run: meanwhile no other process makes or removes it."""
     with (directory / "run.json").open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

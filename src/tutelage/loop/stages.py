@@ -20,6 +20,7 @@ from tutelage.corpus.records import (
 )
 from tutelage.corpus.splits import split_by_prompt
 from tutelage.dialogue import Comparison, Judgment, Response, comparison_from_judgment
+from tutelage.evaluation.preference import score_in_parts
 from tutelage.evaluation.tournament import hold_tournament
 from tutelage.feedback.crowd import QUESTION_OF, make_crowd
 from tutelage.loop.recipe import Recipe
@@ -35,7 +36,7 @@ from tutelage.plumbing.progress import progress_bar
 from tutelage.sampling.sampler import sample
 from tutelage.training.pairs import drop_weakest
 from tutelage.training.ppo import train_ppo
-from tutelage.training.preference import score_comparisons, train_preference_model
+from tutelage.training.preference import train_preference_model
 from tutelage.training.rollouts import PreferenceModel
 
 HELDOUT_SALT = "held-out preference model"  # the same in every round and run: a prompt never changes its half
@@ -56,17 +57,23 @@ class Workshop:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.crowd = make_crowd(recipe.crowd.workers, 2 * recipe.seed)
-        self.heldout_crowd = make_crowd(recipe.crowd.heldout_workers, 2 * recipe.seed + 1)
+        # Who judges while settings are chosen never gives a result.
+        other = 2 * recipe.seed + 1 if recipe.evaluation.split == "held_out" else 1_000_000 + recipe.seed
+        self.heldout_crowd = make_crowd(recipe.crowd.heldout_workers, other)
 
     @cached_property
     def trunk(self) -> Trunk:
         return load_base(self.recipe.base, self.recipe.format, getattr(torch, self.recipe.dtype))
 
-    def prompts(self, split: Split, at_most: int, seed: int) -> list[PromptItem]:
-        """Prompts of a split in a random order, all (0) or so many, helpful and red-team in their shares."""
-        items = load_prompts(split)
+    def prompts(self, split: Split, at_most: int, number: int) -> list[PromptItem]:
+        """Prompts of a split in an order that is random by round, all (0) or so many, of either kind in its share."""
+        items, seed = load_prompts(split), _seed(self, number, 6)
         order = np.random.default_rng(seed).permutation(len(items))
-        return [items[index] for index in order[: at_most or None]]
+        kinds = np.array([items[index].kind for index in order])
+        share = np.empty(len(order))
+        for kind in set(kinds):
+            share[kinds == kind] = (np.arange((kinds == kind).sum()) + 0.5) / (kinds == kind).sum()
+        return [items[index] for index in order[np.argsort(share, kind="stable")][: at_most or None]]
 
     def respond(
         self, deployed: Deployed, items: Sequence[PromptItem], n: int, seed: int, title: str
@@ -96,7 +103,7 @@ class Workshop:
 def collect(workshop: Workshop, deployed: Sequence[Deployed], number: int, place: Path) -> None:
     """Each deployed snapshot answers the collection prompts; workers judge pairs of the answers to a prompt."""
     settings, seed = workshop.recipe.collection, _seed(workshop, number, 1)
-    items = workshop.prompts("collection", settings.prompts, seed)
+    items = workshop.prompts("collection", settings.prompts, number)
     answers = [
         workshop.respond(
             one, items, settings.responses_per_snapshot, seed + index, f"round {number}: {one.name} answers"
@@ -140,6 +147,11 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
     settings, trunk = workshop.recipe.preference, workshop.trunk
     halves = freeze(read_judgments(*collected), workshop.recipe.collection.heldout_share)
     own, other = (halves[1], halves[0]) if heldout else (halves[0], halves[1])
+    tried, _ = drop_weakest(other, settings.min_strength)
+    if not tried:
+        raise InputError(
+            "none of the comparisons fell to the half kept from this preference model; set collection.prompts higher"
+        )
     adapter = "heldout" if heldout else "train_pm"
     with progress_bar(
         f"round {number}: {'held-out' if heldout else 'train'} preference model", len(own), "pairs"
@@ -147,13 +159,13 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
         trained = train_preference_model(
             trunk, adapter, own, settings, _seed(workshop, number, 2 + heldout), lambda pairs, _: bar.advance(pairs)
         )
-    lineage = {"trained_on": len(own), "pairs": trained.pairs, "dropped": trained.drops, "equal": halves[2]}
+    lineage = {"read": len(own), "pairs": trained.pairs, "dropped": trained.drops, "equal": halves[2]}
     save_snapshot(place / "snapshot", trunk, adapter, settings.rank, trained.head, lineage)
-    tried, _ = drop_weakest(other, settings.min_strength)
-    scores, _ = score_comparisons(trunk, adapter, trained.head, tried, settings.max_tokens)
+    scores, untried = score_in_parts(trunk, PreferenceModel(adapter, trained.head), tried, settings.max_tokens)
     differences = scores[:, 0] - scores[:, 1]
     result = {
-        **lineage, "curve": trained.metrics, "ceiling": workshop.crowd.ceiling(tried, settings.min_strength),
+        **lineage, "untried": untried, "curve": trained.metrics,
+        "ceiling": workshop.crowd.ceiling(tried, settings.min_strength),
         "tried": [
             {"difference": float(d), "prompt": c.prompt.first_human_turn, "worker": c.worker, "kind": c.kind}
             for d, c in zip(differences, tried, strict=True) if np.isfinite(d)
@@ -186,7 +198,7 @@ def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int,
 def evaluate(workshop: Workshop, snapshots: Sequence[Deployed], train_pm: Path, heldout: Path, place: Path) -> None:
     """All snapshots answer the evaluation prompts; held-out workers and both preference models say what they think."""
     settings, seed = workshop.recipe.evaluation, _seed(workshop, 0, 5)
-    items = workshop.prompts(settings.split, settings.prompts, seed)
+    items = workshop.prompts(settings.split, settings.prompts, 0)
     answers = {
         one.name: workshop.respond(one, items, settings.responses, seed + index, f"evaluation: {one.name} answers")
         for index, one in enumerate(snapshots)

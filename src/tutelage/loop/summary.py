@@ -1,6 +1,5 @@
 """`summary.json`: every number of the report, made from what the stages left. No model is loaded here."""
 
-import os
 import platform
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from tutelage.loop.run import Run, versions
 from tutelage.loop.stages import freeze, read_judgments, read_responses, read_result
 from tutelage.modeling.snapshot import read_card
 from tutelage.plumbing.files import read_json, read_jsonl
+from tutelage.plumbing.machine import usable_cores
 from tutelage.statistics.calibration import accuracy, brier, ece, reliability
 from tutelage.statistics.intervals import mean_interval
 
@@ -53,7 +53,7 @@ def summarise(run: Run, rounds: Sequence[RoundPlaces], evaluation: Path) -> Summ
         "finished": stages[-1]["finished"],
         "wall_seconds": sum(stage["wall_seconds"] for stage in stages),
         "peak_memory_bytes": max(stage["peak_memory_bytes"] for stage in stages),
-        "versions": versions(), "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
+        "versions": versions(), "machine": f"{usable_cores()} cores, {platform.processor() or platform.machine()}",
         "stages": [{key: stage[key] for key in ("name", "wall_seconds", "peak_memory_bytes")} for stage in stages],
         "ratings": ratings, "rating_refusal": refusal,
         "win_rate_final_vs_base": duel_win_rate(fought, final, "base"),
@@ -85,11 +85,11 @@ def _accuracy(result: Summary) -> Summary:
 
 
 def _calibration(result: Summary) -> Summary:
-    differences = [pair["difference"] for pair in result["tried"]]
+    differences, *clusterings = ([pair[key] for pair in result["tried"]] for key in ("difference", "prompt", "worker"))
     bins = [
         {"confidence": b.confidence, "accuracy": b.accuracy.value, "low": b.accuracy.low, "high": b.accuracy.high,
          "pairs": b.pairs}
-        for b in reliability(differences, bins=8)
+        for b in reliability(differences, *clusterings)
     ]  # fmt: skip
     return {"bins": bins, "ece": ece(differences), "brier": brier(differences)}
 
@@ -98,7 +98,7 @@ def _round(number: int, places: RoundPlaces) -> Summary:
     steps = [line.record for line in read_jsonl(places.policy / "metrics.jsonl")]
     train_pm, heldout = read_result(places.train_pm), read_result(places.heldout)
     return {
-        "round": number, "comparisons": train_pm["trained_on"] + heldout["trained_on"],
+        "round": number, "comparisons": train_pm["pairs"] + heldout["pairs"],
         "dropped": dict(Counter(train_pm["dropped"]) + Counter(heldout["dropped"]) + Counter(equal=train_pm["equal"])),
         "kl": _late(steps, "kl"), "reward_gain": _late(steps, "reward") - _early(steps, "reward"),
         "heldout_pm_gain": _late(steps, "heldout_reward") - _early(steps, "heldout_reward"),

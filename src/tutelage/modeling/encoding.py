@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from tutelage.dialogue import Prompt, Response
 from tutelage.plumbing.errors import InputError
 
 HUMAN_MARK, ASSISTANT_MARK = "\n\nHuman:", "\n\nAssistant:"
+SLOT = "\ue000"  # a character of private use: where a chat template is to put a turn's text
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Encoder:
 
     def prompt_ids(self, prompt: Prompt, max_tokens: int | None = None) -> tuple[int, ...]:
         """Ids of a prompt up to where the assistant begins to speak; over-long ones keep their end."""
-        ids = self._encode(self._prompt_text(prompt), literal=self.format.template == "hh")
+        pieces = [(self._plain_text(prompt), True)] if self.format.template == "hh" else self._chat_pieces(prompt)
+        ids = [token for text, literal in pieces for token in self._encode(text, literal)]
         return tuple(ids if max_tokens is None else ids[-max_tokens:])
 
     def response_ids(self, response: Response) -> tuple[int, ...]:
@@ -69,17 +71,26 @@ class Encoder:
         """The words of sampled ids, special tokens left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
-    def _encode(self, text: str, literal: bool = False) -> list[int]:
+    def _encode(self, text: str, literal: bool) -> list[int]:
         # literal: a text that spells out a special token ("<|im_end|>") is text and stays text.
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=literal).input_ids)
 
-    def _prompt_text(self, prompt: Prompt) -> str:
-        if self.format.template == "hh":
-            marks = {"human": HUMAN_MARK, "assistant": ASSISTANT_MARK}
-            turns = "".join(f"{marks[message.role]} {message.text}" for message in prompt.messages)
-            return self.format.system + turns + ASSISTANT_MARK
+    def _plain_text(self, prompt: Prompt) -> str:
+        marks = {"human": HUMAN_MARK, "assistant": ASSISTANT_MARK}
+        turns = "".join(f"{marks[message.role]} {message.text}" for message in prompt.messages)
+        return self.format.system + turns + ASSISTANT_MARK
+
+    def _chat_pieces(self, prompt: Prompt) -> Iterator[tuple[str, bool]]:
+        """The template's own text, whose special tokens are meant, and between it what was said, where none is."""
         roles = {"human": "user", "assistant": "assistant"}
-        turns_chat = [{"role": roles[message.role], "content": message.text} for message in prompt.messages]
+        turns = [{"role": roles[message.role], "content": SLOT} for message in prompt.messages]
         if self.format.system:
-            turns_chat.insert(0, {"role": "system", "content": self.format.system})
-        return str(self.tokenizer.apply_chat_template(turns_chat, tokenize=False, add_generation_prompt=True))
+            turns.insert(0, {"role": "system", "content": self.format.system})
+        frame = str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)).split(SLOT)
+        if len(frame) != len(prompt.messages) + 1:
+            raise InputError(
+                "the base's chat template does not show every turn once; set format.template = 'hh' (the plain marks)"
+            )
+        for text, message in zip(frame, prompt.messages, strict=False):
+            yield from ((text, False), (message.text, True))
+        yield frame[-1], False

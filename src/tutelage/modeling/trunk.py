@@ -40,6 +40,12 @@ class Trunk:
     def dtype(self) -> torch.dtype:
         return cast(torch.dtype, self.model.dtype)
 
+    @property
+    def context(self) -> int | None:
+        """Tokens that the base was made for, where it says so."""
+        context: int | None = getattr(self.model.config, "max_position_embeddings", None)
+        return context
+
     # Adapters
 
     def add_adapter(self, name: str, rank: int, seed: int) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tutelage.dialogue import Finish, SamplingParameters
 from tutelage.modeling.trunk import Trunk
+from tutelage.plumbing.errors import InputError
 
 ROWS_DRAWN = 32  # rows whose logits are made and drawn from at once
 SHRINK_BELOW = 0.75  # rows that are done are dropped from the cache once fewer than this share of its rows still run
@@ -43,7 +44,16 @@ def sample(
 
     Sample j of prompt i draws the random numbers of (seed, i, j), whatever batch it is in. Prompts of like length are
     sampled together, at most `rows_at_once` samples at a time; `on_done` hears how many prompts were finished.
+
+    Raises:
+        InputError: a prompt leaves no room for `max_tokens` in the base's context.
     """
+    longest = max(map(len, prompts), default=0)
+    if trunk.context is not None and longest + parameters.max_tokens > trunk.context:
+        raise InputError(
+            f"a prompt of {longest} tokens and max_tokens = {parameters.max_tokens} exceed the base's context of "
+            f"{trunk.context}; shorten the prompt or lower max_tokens"
+        )
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     at_once = max(1, rows_at_once // n)
     results: list[list[Sample]] = [[] for _ in prompts]

@@ -6,10 +6,11 @@ sigma(|delta|) in [0.5, 1] of whichever response the model prefers: right if tha
 tie.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from tutelage.statistics.intervals import Floats, Interval, Labels, proportion_interval, wilson
@@ -48,20 +49,30 @@ def log_loss(differences: ArrayLike) -> float:
     return float(np.logaddexp(0, -_finite(differences)).mean())
 
 
-def reliability(differences: ArrayLike, bins: int = 10) -> list[Bin]:
+def reliability(differences: ArrayLike, *clusterings: Labels, bins: int = 10) -> list[Bin]:
     """At most `bins` bins of about equally many pairs, by rising confidence; pairs of one confidence are never parted.
 
-    The intervals take pairs as independent (Wilson).
+    `clusterings` as in `accuracy`; a bin that lies within one cluster has the interval 0 to 1.
     """
     deltas = _finite(differences)
     confidence, right = expit(np.abs(deltas)), _right(deltas)
     edges = np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1]))
     place = np.searchsorted(edges, confidence, side="left")
     return [
-        Bin(int(inside.sum()), float(confidence[inside].mean()), wilson(float(right[inside].sum()), int(inside.sum())))
+        Bin(int(inside.sum()), float(confidence[inside].mean()), _bin_accuracy(right, inside, clusterings))
         for inside in (place == index for index in range(len(edges) + 1))
         if inside.any()
     ]
+
+
+def _bin_accuracy(right: Floats, inside: NDArray[np.bool_], clusterings: Sequence[Labels]) -> Interval:
+    own = right[inside]
+    if not clusterings:
+        return wilson(float(own.sum()), len(own))
+    labels = [[label for label, there in zip(column, inside, strict=True) if there] for column in clusterings]
+    if any(len(set(column)) < 2 for column in labels):
+        return Interval(float(own.mean()), 0.0, 1.0)
+    return proportion_interval(own, *labels)
 
 
 def ece(differences: ArrayLike, bins: int = 10) -> float:
@@ -69,7 +80,7 @@ def ece(differences: ArrayLike, bins: int = 10) -> float:
 
     Of few pairs it is above 0 even for a calibrated model: about sqrt(bins / (2 pi pairs)) near confidence 0.5.
     """
-    parts = reliability(differences, bins)
+    parts = reliability(differences, bins=bins)
     gaps = [part.pairs * abs(part.accuracy.value - part.confidence) for part in parts]
     return sum(gaps) / sum(part.pairs for part in parts)
 
