@@ -63,7 +63,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, more: str, said: str) -> None:
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('name = "mine"\n')
-    with pytest.raises(InputError, match="base"):
+    with pytest.raises(InputError, match="the key base is missing"):
         load_recipe(str(file))
 
 

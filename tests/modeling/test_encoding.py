@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from tutelage.corpus.prompts import load_prompts
 from tutelage.dialogue import Prompt, Response
@@ -106,6 +107,18 @@ def test_no_token_spans_prompt_and_response(embedded: Trunk) -> None:
     prompt, response = encoder.prompt_ids(Prompt.from_turns("hi")), encoder.response_ids(Response("yes", "length"))
     assert encoder.tokenizer.decode(prompt) == "\n\nHuman: hi\n\nAssistant:"
     assert encoder.tokenizer.decode(response) == " yes"
+
+
+def test_plain_text_begins_with_the_token_that_the_tokenizer_puts_there(tokenizer: Any) -> None:
+    beginning = deepcopy(tokenizer)
+    beginning.add_special_tokens({"bos_token": "<|system|>"})
+    beginning.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|system|> $A", special_tokens=[("<|system|>", beginning.bos_token_id)]
+    )
+    plain, own = Encoder(tokenizer, HH).prompt_ids(DIALOGUE), Encoder(beginning, HH)
+    assert own.prompt_ids(DIALOGUE) == (beginning.bos_token_id, *plain)
+    assert own.prompt_ids(DIALOGUE, max_tokens=5) == (beginning.bos_token_id, *plain[-4:])
+    assert Encoder(beginning, CHAT).prompt_ids(DIALOGUE) == Encoder(tokenizer, CHAT).prompt_ids(DIALOGUE)
 
 
 def test_an_over_long_prompt_keeps_its_end(tokenizer: Any) -> None:

@@ -71,7 +71,10 @@ class DataConvert:
 
     def run(self) -> dict[str, Any]:
         from tutelage.corpus.convert import convert
+        from tutelage.plumbing.errors import InputError
 
+        if self.destination.resolve() == self.source.resolve():
+            raise InputError(f"{self.destination}: is the file that is converted; name another")
         counts = convert(self.source, self.destination, self.from_format, self.to_format, self.kind)
         return {
             "rows_in": counts.rows_in,

@@ -41,9 +41,11 @@ class Demo:
             raise InputError(f"--seed must be at least 0, not {self.seed}")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         recipe = load_recipe(self.recipe)
-        named = recipe.name if self.seed is None else f"{recipe.name}-seed-{self.seed}"
-        recipe = recipe if self.seed is None else replace(recipe, seed=self.seed)
-        place = self.directory / (self.name or named)
+        seed = recipe.seed if self.seed is None else self.seed
+        named = self.name or (recipe.name if seed == recipe.seed else f"{recipe.name}-seed-{seed}")
+        if Path(named).name != named:
+            raise InputError(f"--name {named}: a run's name cannot lead elsewhere; say where by --directory")
+        recipe, place = replace(recipe, seed=seed), self.directory / named
         summary = run_loop(recipe, place)
         write_report(summary, place / "report.html")
         write_json(place / "summary.json", summary)
@@ -61,8 +63,8 @@ class Demo:
         rate = result["win_rate_final_vs_base"]
         if rate:
             console.print(
-                f"The final policy beats the base in {rate['value']:.0%} of {rate['comparisons']} comparisons "
-                f"(95% interval {rate['low']:.0%} to {rate['high']:.0%})."
+                f"The final policy wins {rate['value']:.1%} of {rate['comparisons']} comparisons with the base "
+                f"(95% interval {rate['low']:.1%} to {rate['high']:.1%})."
             )
         minutes, memory = result["wall_seconds"] / 60, result["peak_memory_bytes"] / 2**30
         console.print(f"{minutes:.1f} minutes, {memory:.1f} GiB at most. Report: {result['report']}", highlight=False)

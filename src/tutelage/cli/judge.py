@@ -57,13 +57,16 @@ class Judge:
         if self.out:
             write_jsonl(self.out, map(judgment_to_record, judgments))
         kinds = {kind: asdict(appraisal) for kind, appraisal in appraise(comparisons, judgments, crowd).items()}
-        return {"pairs": len(comparisons), "dropped": counts.by_key(), "kinds": kinds}
+        out = None if self.out is None else str(self.out)
+        return {"out": out, "pairs": len(comparisons), "dropped": counts.by_key(), "kinds": kinds}
 
     def show(self, result: dict[str, Any]) -> None:
         console = Console()
         console.print(f"{result['pairs']} pairs judged, {sum(result['dropped'].values())} rows dropped")
         for kind, appraisal in result["kinds"].items():
             _show_kind(console, kind, appraisal)
+        if result["out"]:
+            console.print(f"judgments: {result['out']}", highlight=False)
 
 
 def _show_kind(console: Console, kind: str, appraisal: dict[str, Any]) -> None:

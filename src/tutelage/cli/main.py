@@ -87,7 +87,7 @@ def execute(command: Command) -> int:
     except KeyboardInterrupt:
         finished = "run the same command again to go on from what is finished"
         return _complain(f"stopped; {finished if isinstance(command, Demo) else 'nothing was kept'}", 130)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # what rich makes of a broken pipe
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:
         if not _is_full_disk(error):

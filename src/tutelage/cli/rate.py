@@ -75,7 +75,7 @@ class Rate:
         console.print(table)
         for row in result["win_rates"]:
             console.print(
-                f"{row['of']} beats {row['against']} in {row['value']:.1%} of {row['comparisons']} direct comparisons "
+                f"{row['of']} wins {row['value']:.1%} of {row['comparisons']} comparisons with {row['against']} "
                 f"(95% interval {row['low']:.1%} to {row['high']:.1%})"
             )
         console.print(

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from math import isfinite
@@ -139,6 +139,9 @@ def _record(kind: Any, content: Mapping[str, Any], where: str, prefix: str) -> A
             near = get_close_matches(key, known, n=1)
             cure = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}"
             raise InputError(f"{where}: unknown key {prefix}{key}; {cure}")
+    for setting in known.values():
+        if setting.name not in content and setting.default is MISSING and setting.default_factory is MISSING:
+            raise InputError(f"{where}: the key {prefix}{setting.name} is missing")
     values = {key: _value(types[key], value, where, prefix + key) for key, value in content.items()}
     try:
         return kind(**values)

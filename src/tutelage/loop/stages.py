@@ -24,6 +24,7 @@ from tutelage.evaluation.preference import score_in_parts
 from tutelage.evaluation.tournament import hold_tournament
 from tutelage.feedback.crowd import QUESTION_OF, make_crowd
 from tutelage.loop.recipe import Recipe
+from tutelage.loop.run import content_hash
 from tutelage.modeling.base import load_base
 from tutelage.modeling.encoding import Encoder
 from tutelage.modeling.passes import score_branches
@@ -35,8 +36,8 @@ from tutelage.plumbing.files import read_json, read_jsonl, write_json, write_jso
 from tutelage.plumbing.progress import progress_bar
 from tutelage.sampling.sampler import sample
 from tutelage.training.pairs import drop_weakest
-from tutelage.training.ppo import train_ppo
-from tutelage.training.preference import train_preference_model
+from tutelage.training.ppo import PPOSettings, train_ppo
+from tutelage.training.preference import PreferenceSettings, train_preference_model
 from tutelage.training.rollouts import PreferenceModel
 
 HELDOUT_SALT = "held-out preference model"  # the same in every round and run: a prompt never changes its half
@@ -159,12 +160,13 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
         trained = train_preference_model(
             trunk, adapter, own, settings, _seed(workshop, number, 2 + heldout), lambda pairs, _: bar.advance(pairs)
         )
-    lineage = {"read": len(own), "pairs": trained.pairs, "dropped": trained.drops, "equal": halves[2]}
+    counts = {"read": len(own), "pairs": trained.pairs, "dropped": trained.drops, "equal": halves[2]}
+    lineage = {**_origin(workshop, number, settings), "data": [_named(file) for file in collected], **counts}
     save_snapshot(place / "snapshot", trunk, adapter, settings.rank, trained.head, lineage)
     scores, untried = score_in_parts(trunk, PreferenceModel(adapter, trained.head), tried, settings.max_tokens)
     differences = scores[:, 0] - scores[:, 1]
     result = {
-        **lineage, "untried": untried, "curve": trained.metrics,
+        **counts, "untried": untried, "curve": trained.metrics,
         "ceiling": workshop.crowd.ceiling(tried, settings.min_strength),
         "tried": [
             {"difference": float(d), "prompt": c.prompt.first_human_turn, "worker": c.worker, "kind": c.kind}
@@ -191,7 +193,8 @@ def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int,
         steps = train_ppo(
             trunk, "policy", prompts, *models, recipe.sampling, recipe.ppo, _seed(workshop, number, 4), show
         )
-    save_snapshot(place / "snapshot", trunk, "policy", recipe.ppo.rank, None, {"steps": len(steps)})
+    lineage = {**_origin(workshop, number, recipe.ppo), "data": [_named(train_pm), _named(heldout)]}
+    save_snapshot(place / "snapshot", trunk, "policy", recipe.ppo.rank, None, lineage)
     write_jsonl(place / "metrics.jsonl", steps)
 
 
@@ -262,6 +265,18 @@ def _medians(
          "base": {"text": base.text, "score": base_score}, "final": {"text": final.text, "score": final_score}}
         for item, (base_score, base), (final_score, final) in zip(shown, *columns, strict=True)
     ]  # fmt: skip
+
+
+def _origin(workshop: Workshop, number: int, settings: PreferenceSettings | PPOSettings) -> dict[str, Any]:
+    """What a snapshot's card says of how it was trained."""
+    recipe = workshop.recipe
+    return {"round": number, "seed": recipe.seed, "dtype": recipe.dtype, "settings": asdict(settings)}
+
+
+def _named(place: Path) -> dict[str, str]:
+    """A stage's result, or a part of it, by name and hash."""
+    stage = place if place.name != "snapshot" else place.parent
+    return {"stage": stage.name, "hash": content_hash(place)}
 
 
 def _seed(workshop: Workshop, number: int, purpose: int) -> int:

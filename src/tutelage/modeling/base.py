@@ -153,7 +153,7 @@ def _dequantise(gguf: Path, place: Path) -> None:
 
 
 def _weights_hash(place: Path) -> str:
-    files = sorted(place.glob("*.safetensors"))
+    files = sorted((*place.glob("*.safetensors"), *place.glob("pytorch_model*.bin")))
     return "-".join(sha256(file)[:16] for file in files)
 
 

@@ -59,7 +59,14 @@ class Encoder:
         """Ids of a prompt up to where the assistant begins to speak; over-long ones keep their end."""
         pieces = [(self._plain_text(prompt), True)] if self.format.template == "hh" else self._chat_pieces(prompt)
         ids = [token for text, literal in pieces for token in self._encode(text, literal)]
-        return tuple(ids if max_tokens is None else ids[-max_tokens:])
+        first = self._first if self.format.template == "hh" else []
+        return (*first, *(ids if max_tokens is None else ids[-(max_tokens - len(first)) :]))
+
+    @cached_property
+    def _first(self) -> list[int]:
+        """The begin-of-text token, if the tokenizer puts one before plain text; a chat template writes it itself."""
+        first = list(self.tokenizer("").input_ids[:1])
+        return first if first == [self.tokenizer.bos_token_id] else []
 
     def response_ids(self, response: Response) -> tuple[int, ...]:
         """Ids of an answer; one that ended by itself carries the end token, one that was cut off does not."""

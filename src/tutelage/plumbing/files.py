@@ -91,6 +91,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the directory cannot be written, or the disk is full; nothing is left behind.
     """
+    if not path.name:
+        raise InputError(f"{path}: is a directory; name a file in it")
     beside, old = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("part", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
