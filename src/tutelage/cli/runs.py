@@ -92,11 +92,11 @@ class RunsClean:
     """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
+        from tutelage.loop.run import locked
+
         if not self.names:
             raise InputError("name the runs to remove; `tutelage runs list` lists them")
         places = [_find(self.directory, name) for name in dict.fromkeys(self.names)]
-        from tutelage.loop.run import locked
-
         sizes = [_size(place) for place in places]
         if not self.yes:
             _confirm(f"remove {', '.join(self.names)} ({sum(sizes) / MIB:.1f} MiB)")
