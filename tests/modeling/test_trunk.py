@@ -80,8 +80,8 @@ def test_only_the_adapter_that_is_trained_gets_a_gradient(tiny: Trunk) -> None:
         with tiny.using("b"):
             assert not tiny.hidden_RLD(ROWS).requires_grad
         tiny.hidden_RLD(ROWS).square().sum().backward()
-    with_gradient = {key for key, value in tiny.model.named_parameters() if value.grad is not None}
-    assert with_gradient == set(tiny.adapter_parameters("a"))
+    with_gradient = {id(value) for value in tiny.model.parameters() if value.grad is not None}
+    assert with_gradient == {id(value) for value in tiny.adapter_parameters("a").values()}
     with tiny.using("a"):
         assert not tiny.hidden_RLD(ROWS).requires_grad
     with tiny.using(None):

@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tutelage.dialogue import SamplingParameters
+from tutelage.modeling.base import Device
 from tutelage.modeling.encoding import DialogueFormat
 from tutelage.plumbing.errors import InputError, require_positive
 from tutelage.training.ppo import PPOSettings
@@ -96,6 +97,7 @@ class Recipe:
     seed: int = 0
     rounds: int = 2
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    device: Device = "cpu"
     format: DialogueFormat = field(default_factory=DialogueFormat)
     sampling: SamplingParameters = field(default_factory=SamplingParameters)
     crowd: CrowdSettings = field(default_factory=CrowdSettings)

@@ -29,7 +29,7 @@ TORN = re.compile(r"\..*\.(part|old)$")  # what `replacing` leaves if its proces
 
 def versions() -> dict[str, str]:
     """Versions on which numbers depend."""
-    packages = ("tutelage", "torch", "transformers", "peft", "numpy", "scipy")
+    packages = ("tutelage", "torch", "transformers", "numpy", "scipy")
     installed = {name: version(name) for name in packages}
     return {
         "python": platform.python_version(),

@@ -64,7 +64,7 @@ class Workshop:
 
     @cached_property
     def trunk(self) -> Trunk:
-        return load_base(self.recipe.base, self.recipe.format, getattr(torch, self.recipe.dtype))
+        return load_base(self.recipe.base, self.recipe.format, getattr(torch, self.recipe.dtype), self.recipe.device)
 
     def prompts(self, split: Split, at_most: int, number: int) -> list[PromptItem]:
         """Prompts of a split in an order that is random by round, all (0) or so many, of either kind in its share."""
@@ -286,7 +286,7 @@ def _seed(workshop: Workshop, number: int, purpose: int) -> int:
 
 def settings_of(recipe: Recipe, *parts: str) -> dict[str, Any]:
     """The parts of a recipe that a stage depends on besides its inputs."""
-    common = ("base", "dtype", "format", "sampling")
+    common = ("base", "dtype", "device", "format", "sampling")
     return {part: asdict(recipe)[part] for part in (*common, *parts)}
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -14,12 +14,13 @@ from transformers import logging as transformers_logging
 
 from tutelage.modeling import attention
 from tutelage.modeling.encoding import DialogueFormat, Encoder
-from tutelage.modeling.rows import Group, lay
+from tutelage.modeling.rows import Group
 from tutelage.modeling.tiny import tiny_tokenizer
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.plumbing.files import read_json, replacing, sha256, write_json
 
+Device = Literal["cpu", "cuda"]
 EMBEDDED = "smollm2-135m-instruct"
 TINY = "tiny-random"
 
@@ -29,23 +30,26 @@ transformers_logging.disable_progress_bar()
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
 
-def load_base(name: str, dialogue_format: DialogueFormat, dtype: torch.dtype) -> Trunk:
-    """A frozen base in `dtype`.
+def load_base(name: str, dialogue_format: DialogueFormat, dtype: torch.dtype, device: Device = "cpu") -> Trunk:
+    """A frozen base in `dtype` on `device`.
 
     `name`: "smollm2-135m-instruct" (embedded), "tiny-random" (an untrained toy for tests), a directory of
     `transformers`' making, or a hub id.
 
     Raises:
-        InputError: no such model, not permitted, not a decoder-only language model, no chat template, no end token.
+        InputError: no such device or model, not permitted, not a decoder-only language model, no chat template, no end
+            token.
         CheckFailed: the model does not give the same numbers on rows as on plain text.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda: torch finds no GPU here; choose cpu")
     if name == TINY:
         model, tokenizer, weights_hash = _tiny(dtype)
     else:
         place = embedded_directory() if name == EMBEDDED else Path(name)
         model, tokenizer = _from_pretrained(str(place) if place.is_dir() else name, dtype)
         weights_hash = _weights_hash(place) if place.is_dir() else str(getattr(model.config, "_commit_hash", None))
-    trunk = Trunk(model, Encoder(tokenizer, dialogue_format), name, weights_hash)
+    trunk = Trunk(model.to(device), Encoder(tokenizer, dialogue_format), name, weights_hash)
     check_rows(trunk)
     return trunk
 
@@ -82,7 +86,7 @@ def check_rows(trunk: Trunk) -> None:
     Catches models that transform their logits, or ignore masks and positions.
     """
     prompt, branches = tuple(range(5, 13)), ((7, 9, 11), (8, 6))
-    rows = lay([Group(prompt, branches)])
+    rows = trunk.lay([Group(prompt, branches)])
     with torch.no_grad():
         rowwise = trunk.logits(trunk.hidden_RLD(rows).flatten(0, 1)[rows.at_T], temperature=1.0)
         plain = torch.cat([_plain_logits(trunk, prompt + branch)[len(prompt) :] for branch in branches])
@@ -96,7 +100,7 @@ def check_rows(trunk: Trunk) -> None:
 
 
 def _plain_logits(trunk: Trunk, ids: tuple[int, ...]) -> Tensor:
-    logits: Tensor = trunk.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float()
+    logits: Tensor = trunk.model(input_ids=torch.tensor([ids], device=trunk.device), use_cache=False).logits[0].float()
     return logits
 
 

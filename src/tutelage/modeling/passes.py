@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tutelage.modeling.heads import ScoreHead, token_features_TF
-from tutelage.modeling.rows import Group, Rows, lay, token_batches
+from tutelage.modeling.rows import Group, Rows, token_batches
 from tutelage.modeling.trunk import Trunk
 
 TOKEN_BUDGET = 2048  # row tokens a pass: enough to keep two cores busy, little enough to stay in their caches
@@ -27,7 +27,7 @@ def score_branches(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence
         return head(trunk.hidden_RLD(rows, head.layers), rows).tolist()  # type: ignore[no-any-return]
 
     with trunk.using(adapter):
-        return _by_branch(closed(groups, trunk.encoder.context_end), score)
+        return _by_branch(trunk, closed(groups, trunk.encoder.context_end), score)
 
 
 def branch_features(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[Group]) -> Tensor:
@@ -37,7 +37,7 @@ def branch_features(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequenc
         return list(head.features_NF(trunk.hidden_RLD(rows, head.layers), rows))
 
     with trunk.using(adapter):
-        by_group = _by_branch(closed(groups, trunk.encoder.context_end), features)
+        by_group = _by_branch(trunk, closed(groups, trunk.encoder.context_end), features)
     return torch.stack([features_F for row in by_group for features_F in row])
 
 
@@ -49,11 +49,11 @@ def score_with_features(
     def score(rows: Rows) -> list[tuple[float, Array]]:
         hidden_RLD = trunk.hidden_RLD(rows, head.layers)
         ahead_TF = token_features_TF(hidden_RLD, rows.before_T, rows, head.pooling)
-        ahead = [part[:-1].double().numpy() for part in ahead_TF.split(rows.lengths_N.tolist())]
+        ahead = [part[:-1].double().cpu().numpy() for part in ahead_TF.split(rows.lengths_N.tolist())]
         return list(zip(head(hidden_RLD, rows).tolist(), ahead, strict=True))
 
     with trunk.using(adapter):
-        both = _by_branch(closed(groups, trunk.encoder.context_end), score)
+        both = _by_branch(trunk, closed(groups, trunk.encoder.context_end), score)
     return [[score for score, _ in row] for row in both], [[features for _, features in row] for row in both]
 
 
@@ -67,7 +67,7 @@ def branch_logprobs(
         return ragged(logprobs_T, rows)
 
     with trunk.using(adapter):
-        return _by_branch(groups, logprobs)
+        return _by_branch(trunk, groups, logprobs)
 
 
 def closed(groups: Sequence[Group], context_end: int) -> list[Group]:
@@ -77,15 +77,15 @@ def closed(groups: Sequence[Group], context_end: int) -> list[Group]:
 
 def ragged(values_T: Tensor, rows: Rows) -> list[Array]:
     """Per-token values as one array a branch."""
-    return [part.detach().double().numpy() for part in values_T.split(rows.lengths_N.tolist())]
+    return [part.detach().double().cpu().numpy() for part in values_T.split(rows.lengths_N.tolist())]
 
 
-def _by_branch(groups: Sequence[Group], measure: Callable[[Rows], list[Any]]) -> list[list[Any]]:
+def _by_branch(trunk: Trunk, groups: Sequence[Group], measure: Callable[[Rows], list[Any]]) -> list[list[Any]]:
     """`measure` gives one value a branch of its rows; returns them by group, in the order of `groups`."""
     results: list[list[Any]] = [[] for _ in groups]
     with torch.no_grad():
         for batch in token_batches([group.length for group in groups], TOKEN_BUDGET):
-            values = iter(measure(lay([groups[index] for index in batch])))
+            values = iter(measure(trunk.lay([groups[index] for index in batch])))
             for index in batch:
                 results[index] = [next(values) for _ in groups[index].branches]
     return results

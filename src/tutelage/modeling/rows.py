@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 PAD, PROMPT = -1, 0  # segments; the branches of a row are 1, 2, …
@@ -63,7 +62,7 @@ class Rows:
         return (causal & ((key == PROMPT) | (key == query)))[:, None]
 
 
-def lay(groups: Sequence[Group]) -> Rows:
+def lay(groups: Sequence[Group], device: torch.device | None = None) -> Rows:
     """Groups as rows, padded on the right to the longest."""
     length = max(group.length for group in groups)
     ids = np.zeros((len(groups), length), np.int64)
@@ -83,14 +82,8 @@ def lay(groups: Sequence[Group]) -> Rows:
             targets.append(np.array(branch))
             lengths.append(len(branch))
             start = place.stop
-    return Rows(
-        ids_RL=torch.from_numpy(ids), positions_RL=torch.from_numpy(positions), segments_RL=torch.from_numpy(segments),
-        at_T=_joined(at), before_T=_joined(before), targets_T=_joined(targets), lengths_N=torch.tensor(lengths),
-    )  # fmt: skip
-
-
-def _joined(parts: Sequence[NDArray[np.int64]]) -> Tensor:
-    return torch.from_numpy(np.concatenate(parts))
+    arrays = ids, positions, segments, *map(np.concatenate, (at, before, targets)), np.array(lengths)
+    return Rows(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

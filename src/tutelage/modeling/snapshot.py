@@ -104,6 +104,6 @@ def load_snapshot(place: Path, trunk: Trunk, adapter: str) -> ScoreHead | None:
     trunk.load_adapter(adapter, tensors, card.rank)
     if card.pooling is None:
         return None
-    head = ScoreHead(trunk.width, card.pooling, card.layers)
+    head = ScoreHead(trunk.width, card.pooling, card.layers).to(trunk.device)
     head.load_state_dict({key.removeprefix(HEAD_PREFIX): value for key, value in state.items()})
     return head

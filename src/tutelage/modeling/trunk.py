@@ -1,17 +1,15 @@
 """One trunk for four models: policy, reference, preference model and critic of one base differ by adapter and head."""
 
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from tutelage.modeling.encoding import Encoder
-from tutelage.modeling.rows import Rows
+from tutelage.modeling.lora import LoRALinear
+from tutelage.modeling.rows import Group, Rows, lay
 from tutelage.plumbing.errors import InputError
 
 HEAD_CHUNK = 512  # response tokens that pass the LM head at once: 512 x 49k vocabulary x 4 bytes = 100 MB of logits
@@ -30,7 +28,12 @@ class Trunk:
         self.weights_hash = weights_hash
         self._decoder = _plain_stack(model)
         self._lm_head = _plain_head(model)
+        self._adapted_paths = _make_adaptable(self._decoder)
         self._active: str | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return cast(torch.device, self.model.device)
 
     @property
     def width(self) -> int:
@@ -53,20 +56,16 @@ class Trunk:
 
         One of the same name is replaced.
         """
-        if self.adapter_parameters(name):
-            self.drop_adapter(name)
-        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=self._linear_names(), lora_dropout=0.0)
-        with torch.random.fork_rng(devices=[]), _several_adapters():
+        self.drop_adapter(name)
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            inject_adapter_in_model(config, self.model, adapter_name=name)
-        for parameter in self.adapter_parameters(name).values():
-            parameter.data = parameter.data.to(self.dtype)
-        self._select(self._active)
+            for layer in self._adapted:
+                layer.add(name, rank)
 
     def drop_adapter(self, name: str) -> None:
-        with _several_adapters():
-            for layer in self._adapted_layers():
-                layer.delete_adapter(name)
+        for layer in self._adapted:
+            if name in layer.lora_A:
+                layer.drop(name)
 
     @contextmanager
     def using(self, adapter: str | None, trained: bool = False) -> Iterator[None]:
@@ -77,7 +76,6 @@ class Trunk:
         previous = self._active
         self._select(adapter)
         if adapter is not None:
-            self.model.requires_grad_(False)  # peft unfreezes whatever it selects
             for parameter in self.adapter_parameters(adapter).values():
                 parameter.requires_grad_(trained)
         try:
@@ -86,34 +84,54 @@ class Trunk:
         finally:
             self._select(previous)
 
+    @contextmanager
+    def merged(self) -> Iterator[None]:
+        """Within, the adapter in use is part of the weights: the same numbers but for rounding, in fewer products.
+
+        For the many small passes of decoding. The base's own weights are put back untouched.
+        """
+        adapter = self._active
+        if adapter is None:
+            yield
+            return
+        own = [layer.base.weight.data for layer in self._adapted]
+        try:
+            for layer in self._adapted:
+                layer.base.weight.data = layer.merged(adapter)
+            self._select(None)
+            yield
+        finally:
+            for layer, weight in zip(self._adapted, own, strict=True):
+                layer.base.weight.data = weight
+            self._select(adapter)
+
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
-        ours = (f".lora_A.{name}.", f".lora_B.{name}.")
-        return {key: value for key, value in self.model.named_parameters() if any(part in key for part in ours)}
+        """The adapter's parameters by the path of their layer."""
+        return {
+            f"{path}.{part}": getattr(layer, part)[name]
+            for path, layer in self._adapted_paths.items()
+            for part in ("lora_A", "lora_B")
+            if name in layer.lora_A
+        }
 
     def adapter_tensors(self, name: str) -> dict[str, Tensor]:
-        """The adapter's weights for a file: its own name taken out of the keys."""
-        return {key.replace(f".{name}.", "."): p.data.clone() for key, p in self.adapter_parameters(name).items()}
+        """Copies of the adapter's weights, for a file."""
+        return {key: parameter.data.clone() for key, parameter in self.adapter_parameters(name).items()}
 
     def load_adapter(self, name: str, tensors: Mapping[str, Tensor], rank: int) -> None:
         """An adapter with these weights; one of the same name is replaced."""
         self.add_adapter(name, rank, seed=0)
         for key, parameter in self.adapter_parameters(name).items():
-            parameter.data.copy_(tensors[key.replace(f".{name}.", ".")])
+            parameter.data.copy_(tensors[key])
 
-    def _adapted_layers(self) -> list[LoraLayer]:
-        return [module for module in self.model.modules() if isinstance(module, LoraLayer)]
+    @property
+    def _adapted(self) -> list[LoRALinear]:
+        return list(self._adapted_paths.values())
 
     def _select(self, adapter: str | None) -> None:
-        for layer in self._adapted_layers():
-            layer.enable_adapters(adapter is not None)
-            if adapter is not None:
-                layer.set_adapter(adapter)
+        for layer in self._adapted:
+            layer.active = adapter
         self._active = adapter
-
-    def _linear_names(self) -> list[str]:
-        names = [name for name, module in self._decoder.named_modules() if isinstance(module, nn.Linear)]
-        plain = [name.removesuffix(".base_layer") for name in names if ".lora_" not in name]
-        return sorted({name.split(".")[-1] for name in plain})
 
     # Numbers
 
@@ -145,6 +163,10 @@ class Trunk:
         )  # fmt: skip
         return cast(Tensor, out.last_hidden_state)
 
+    def lay(self, groups: Sequence[Group]) -> Rows:
+        """Groups as rows on the trunk's device."""
+        return lay(groups, self.device)
+
     def logits(self, states: Tensor, temperature: float) -> Tensor:
         """fp32 logits of the policy: the temperature is part of it, here and nowhere else."""
         return cast(Tensor, self._lm_head(states).float().div_(temperature))
@@ -159,12 +181,15 @@ class Trunk:
         return logprobs_T, entropy_T
 
 
-@contextmanager
-def _several_adapters() -> Iterator[None]:
-    """peft warns of a model with more than one adapter, which ours is meant to be."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
+def _make_adaptable(decoder: nn.Module) -> dict[str, LoRALinear]:
+    """Put every linear layer of the decoder's stack into one that can hold adapters; returns them by path."""
+    layers = {}
+    for path, module in list(decoder.named_modules()):
+        if isinstance(module, nn.Linear):
+            parent, _, name = path.rpartition(".")
+            layers[path] = LoRALinear(module)
+            setattr(decoder.get_submodule(parent), name, layers[path])
+    return layers
 
 
 def _plain_stack(model: Any) -> Any:

@@ -57,13 +57,15 @@ def sample(
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     at_once = max(1, rows_at_once // n)
     results: list[list[Sample]] = [[] for _ in prompts]
-    for start in range(0, len(order), at_once):
-        chosen = order[start : start + at_once]
-        uniforms = np.stack([_uniforms(seed, i, j, parameters.max_tokens) for i in chosen for j in range(n)])
-        samples = _sample_batch(trunk, [prompts[i] for i in chosen], n, parameters, torch.from_numpy(uniforms))
-        for place, index in enumerate(chosen):
-            results[index] = samples[place * n : (place + 1) * n]
-        on_done(len(chosen))
+    with trunk.merged():
+        for start in range(0, len(order), at_once):
+            chosen = order[start : start + at_once]
+            uniforms = np.stack([_uniforms(seed, i, j, parameters.max_tokens) for i in chosen for j in range(n)])
+            uniforms_BS = torch.from_numpy(uniforms).float().to(trunk.device)
+            samples = _sample_batch(trunk, [prompts[i] for i in chosen], n, parameters, uniforms_BS)
+            for place, index in enumerate(chosen):
+                results[index] = samples[place * n : (place + 1) * n]
+            on_done(len(chosen))
     return results
 
 
@@ -79,18 +81,19 @@ def _sample_batch(
     cache, hidden_BD, lengths = _prefill(trunk, prompts, n, parameters.max_tokens)
     padded = cache.length
     running = np.arange(len(drafts))  # which draft each row of the cache belongs to
+    rows = torch.from_numpy(running).to(trunk.device)
     for step in range(parameters.max_tokens):
-        tokens_B, logprobs_B = _next_tokens(trunk, hidden_BD, uniforms_BS[running, step], parameters)
+        tokens_B, logprobs_B = _next_tokens(trunk, hidden_BD, uniforms_BS[rows, step], parameters)
         for draft, token, logprob in zip(running, tokens_B.tolist(), logprobs_B.tolist(), strict=True):
             drafts[draft].append(token, logprob)
         alive = np.array([drafts[draft].finish is None for draft in running])
         if not alive.any():
             break
         if alive.mean() < SHRINK_BELOW:
-            kept = torch.from_numpy(np.flatnonzero(alive))
+            kept = torch.from_numpy(np.flatnonzero(alive)).to(trunk.device)
             running, tokens_B = running[alive], tokens_B[kept]
+            rows = rows[kept]
             cache.keep(kept)
-        rows = torch.from_numpy(running)
         hidden_BD = _decode(trunk, cache, tokens_B, lengths[rows], padded)
     return [draft.sample() for draft in drafts]
 
@@ -117,7 +120,7 @@ def draw(logits_BV: Tensor, uniforms_B: Tensor, top_p: float) -> tuple[Tensor, T
     cumulative_BV = probabilities_BV.cumsum(-1)
     total_B1 = cumulative_BV[:, -1:]
     # Rounding must not carry u * total to the total itself: no token lies there.
-    targets_B1 = (uniforms_B[:, None].float() * total_B1).minimum(total_B1.nextafter(torch.zeros(())))
+    targets_B1 = (uniforms_B[:, None].float() * total_B1).minimum(total_B1.nextafter(torch.zeros_like(total_B1)))
     picks_B1 = torch.searchsorted(cumulative_BV, targets_B1, right=True)
     logprobs_B = (probabilities_BV.gather(1, picks_B1) / total_B1).log()[:, 0]
     chosen_B1 = tokens_BV.gather(1, picks_B1) if top_p < 1 else picks_B1
@@ -208,16 +211,19 @@ def _prefill(
         ids_PL[row, longest - len(prompt) :] = torch.tensor(prompt)
         shown_PL[row, longest - len(prompt) : longest] = True
     cache = KeyValueCache(longest + max_tokens)
+    ids_PL, shown_PL = ids_PL.to(trunk.device), shown_PL.to(trunk.device)
     cache.shown_BL = shown_PL
     positions_PL = (shown_PL[:, :longest].cumsum(-1) - 1).clamp(min=0)
-    causal_LL = torch.ones(longest, longest, dtype=torch.bool).tril()
+    causal_LL = torch.ones(longest, longest, dtype=torch.bool, device=trunk.device).tril()
     # A padding query looks at itself, so that its softmax is not over nothing.
-    mask_P1LL = (causal_LL & shown_PL[:, None, :longest] | torch.eye(longest, dtype=torch.bool))[:, None]
+    mask_P1LL = (causal_LL & shown_PL[:, None, :longest] | torch.eye(longest, dtype=torch.bool, device=trunk.device))[
+        :, None
+    ]
     hidden_PLD = trunk.decode_BQD(ids_PL, positions_PL, mask_P1LL, cache)
     cache.length = longest
-    rows = torch.arange(len(prompts)).repeat_interleave(n)
+    rows = torch.arange(len(prompts), device=trunk.device).repeat_interleave(n)
     cache.keep(rows)
-    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=trunk.device)
     return cache, hidden_PLD[rows, -1], lengths[rows]
 
 

@@ -19,8 +19,8 @@ class RidgeCritic:
     """
 
     def __init__(self, head: ScoreHead, strength: float) -> None:
-        self._prior = np.append(head.weight.detach().double().numpy(), -float(head.offset))
-        self._scale = head.scale.double().numpy()
+        self._prior = np.append(head.weight.detach().double().cpu().numpy(), -float(head.offset))
+        self._scale = head.scale.double().cpu().numpy()
         self._weights = self._prior.copy()
         self._strength = strength
         self._moments: Floats | None = None

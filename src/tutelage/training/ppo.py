@@ -14,7 +14,7 @@ import torch
 
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.passes import branch_logprobs
-from tutelage.modeling.rows import lay, token_batches
+from tutelage.modeling.rows import token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.advantages import (
@@ -208,10 +208,11 @@ def _update(
                 in_part = 0
                 for places in token_batches([batch.groups[i].length for i in part], settings.token_budget):
                     chosen = [int(part[place]) for place in places]
-                    rows = lay([batch.groups[i] for i in chosen])
+                    rows = trunk.lay([batch.groups[i] for i in chosen])
                     logprobs_T, entropy_T = trunk.logprobs_T(trunk.hidden_RLD(rows), rows, parameters.temperature)
                     old_T = _joined([[r.old_logprobs for r in batch.rollouts[i]] for i in chosen])
-                    loss = policy_loss(logprobs_T, old_T, _joined([advantages[i] for i in chosen]), settings.clip)
+                    advantages_T = _joined([advantages[i] for i in chosen])
+                    loss = policy_loss(logprobs_T, old_T.to(trunk.device), advantages_T.to(trunk.device), settings.clip)
                     optimizer.accumulate(loss.total)
                     in_part, clipped = in_part + loss.count, clipped + loss.clipped
                     entropy += float(entropy_T.sum())

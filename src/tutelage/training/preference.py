@@ -17,7 +17,7 @@ from torch import Tensor
 from tutelage.dialogue import Comparison
 from tutelage.modeling.heads import Pooling, ScoreHead
 from tutelage.modeling.passes import branch_features, closed, score_branches
-from tutelage.modeling.rows import lay, token_batches
+from tutelage.modeling.rows import token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.losses import preference_loss
@@ -94,7 +94,7 @@ def train_preference_model(
     if not groups:
         raise InputError(f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}")
     trunk.add_adapter(adapter, settings.rank, seed)
-    head = ScoreHead(trunk.width, settings.pooling, settings.layers)
+    head = ScoreHead(trunk.width, settings.pooling, settings.layers).to(trunk.device)
     reference = [paired.group for paired in groups[:REFERENCE_GROUPS]]
     head.fit_scale(branch_features(trunk, adapter, head, reference))
     metrics: list[Metrics] = []
@@ -141,7 +141,7 @@ def _step(
     groups = closed([paired.group for paired in batch], trunk.encoder.context_end)
     total, right, pairs = 0.0, 0.0, 0
     for places in token_batches([group.length for group in groups], settings.token_budget):
-        rows = lay([groups[place] for place in places])
+        rows = trunk.lay([groups[place] for place in places])
         scores_N = head(trunk.hidden_RLD(rows, head.layers), rows)
         chosen, rejected = _numbered([batch[place] for place in places])
         loss = preference_loss(scores_N[chosen], scores_N[rejected])
