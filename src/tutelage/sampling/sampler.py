@@ -56,6 +56,7 @@ def sample(
         )
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     at_once = max(1, rows_at_once // n)
+    at_once = -(-len(order) // max(1, -(-len(order) // at_once)))  # batches of like size: a small last one costs as much
     results: list[list[Sample]] = [[] for _ in prompts]
     with trunk.merged():
         for start in range(0, len(order), at_once):

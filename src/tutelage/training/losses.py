@@ -22,9 +22,17 @@ class Sum:
     count: int
 
 
-def preference_loss(chosen_P: Tensor, rejected_P: Tensor) -> Sum:
-    """log(1 + exp(r_rejected - r_chosen)) (Askell et al. 2021, eq. 3.1); ln 2 a pair when the scores are equal."""
-    return Sum(F.softplus(rejected_P - chosen_P).sum(), len(chosen_P))
+def preference_loss(chosen_P: Tensor, rejected_P: Tensor, label_P: Tensor | None = None) -> Sum:
+    """log(1 + exp(r_rejected - r_chosen)) (Askell et al. 2021, eq. 3.1); ln 2 a pair when the scores are equal.
+
+    `label_P`: the chance that the chosen response is the better one, where it is not taken for certain; the loss is
+    then the cross-entropy to it.
+    """
+    difference_P = rejected_P - chosen_P
+    loss_P = F.softplus(difference_P)
+    if label_P is not None:
+        loss_P = loss_P - (1 - label_P) * difference_P
+    return Sum(loss_P.sum(), len(chosen_P))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ class PairedGroup:
     pairs: list[tuple[int, int]] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     """the place of each pair in the list of comparisons it came from"""
+    strengths: list[int | None] = field(default_factory=list)
+    """how strongly each pair was judged, where that is known"""
 
     @property
     def group(self) -> Group:
@@ -48,28 +50,24 @@ def paired_groups(
             drops["the responses are the same tokens"] += 1
         else:
             prompt = encoder.prompt_ids(comparison.prompt, room)
-            _place(by_prompt[prompt], prompt, chosen, rejected, place, max_tokens)
+            paired = _group_with_room(by_prompt[prompt], prompt, {chosen, rejected}, max_tokens)
+            paired.pairs.append((paired.branch(chosen), paired.branch(rejected)))
+            paired.places.append(place)
+            paired.strengths.append(comparison.strength)
     return [paired for groups in by_prompt.values() for paired in groups], drops
 
 
-def _place(
-    groups: list[PairedGroup],
-    prompt: tuple[int, ...],
-    chosen: tuple[int, ...],
-    rejected: tuple[int, ...],
-    place: int,
-    max_tokens: int,
-) -> None:
-    """Add a pair to the prompt's open group, or to a new one where it would grow too long."""
+def _group_with_room(
+    groups: list[PairedGroup], prompt: tuple[int, ...], responses: set[tuple[int, ...]], max_tokens: int
+) -> PairedGroup:
+    """The prompt's open group, or a new one where it would grow too long."""
     if groups:
         open_group = groups[-1]
-        new = {ids for ids in (chosen, rejected) if ids not in open_group.branches}
-        fits = open_group.group.length + len(open_group.branches) + sum(len(ids) + 1 for ids in new) <= max_tokens
-    if not groups or not fits:
-        groups.append(PairedGroup(prompt))
-    paired = groups[-1]
-    paired.pairs.append((paired.branch(chosen), paired.branch(rejected)))
-    paired.places.append(place)
+        new = responses.difference(open_group.branches)
+        if open_group.group.length + len(open_group.branches) + sum(len(ids) + 1 for ids in new) <= max_tokens:
+            return open_group
+    groups.append(PairedGroup(prompt))
+    return groups[-1]
 
 
 def drop_weakest(comparisons: Iterable[Comparison], min_strength: int) -> tuple[list[Comparison], int]:

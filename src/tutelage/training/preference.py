@@ -25,7 +25,7 @@ from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.pairs import PairedGroup, drop_weakest, paired_groups
 
 Metrics = dict[str, Any]
-REFERENCE_GROUPS = 48  # prompts of the training set whose responses tell the spread of features and the zero of scores
+REFERENCE_GROUPS = 24  # prompts of the training set whose responses tell the spread of features and the zero of scores
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ class PreferenceSettings:
     """tokens that pass the trunk at once"""
     min_strength: int = 2
     """comparisons of lower strength are dropped; 1 keeps all"""
+    strength_labels: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    """chance that the chosen response is the better one by strength, 1 to 4: the soft labels of the loss; all 1 takes
+    every choice for certain, as the paper does"""
     clip_norm: float = 1.0
     """largest norm of a step's gradient"""
     warmup: int = 3
@@ -60,6 +63,8 @@ class PreferenceSettings:
             self, "learning_rate", "head_learning_rate", "batch_pairs", "rank", "max_tokens", "token_budget",
             "min_strength", "clip_norm", "warmup", *(["layers"] if self.layers is not None else []),
         )  # fmt: skip
+        if len(self.strength_labels) != 4 or not all(0.5 <= label <= 1 for label in self.strength_labels):
+            raise ValueError(f"strength_labels must be four chances from 0.5 to 1, not {self.strength_labels}")
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,8 @@ def _step(
         rows = trunk.lay([groups[place] for place in places])
         scores_N = head(trunk.hidden_RLD(rows, head.layers), rows)
         chosen, rejected = _numbered([batch[place] for place in places])
-        loss = preference_loss(scores_N[chosen], scores_N[rejected])
+        labels_P = _labels([batch[place] for place in places], settings.strength_labels).to(trunk.device)
+        loss = preference_loss(scores_N[chosen], scores_N[rejected], labels_P)
         optimizer.accumulate(loss.total)
         total, pairs = total + loss.total.item(), pairs + loss.count
         right += _right(scores_N[chosen].detach(), scores_N[rejected].detach())
@@ -160,6 +166,12 @@ def _numbered(batch: Sequence[PairedGroup]) -> tuple[Tensor, Tensor]:
         first += len(paired.branches)
     chosen_rejected = torch.tensor(pairs)
     return chosen_rejected[:, 0], chosen_rejected[:, 1]
+
+
+def _labels(batch: Sequence[PairedGroup], by_strength: Sequence[float]) -> Tensor:
+    """The pairs' soft labels; a choice of unknown strength is taken for certain."""
+    strengths = [strength for paired in batch for strength in paired.strengths]
+    return torch.tensor([1.0 if strength is None else by_strength[strength - 1] for strength in strengths])
 
 
 def _right(chosen_P: Tensor, rejected_P: Tensor) -> float:
