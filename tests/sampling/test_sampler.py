@@ -18,7 +18,8 @@ from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.sampling import sampler
-from tutelage.sampling.sampler import KeyValueCache, Sample, draw, sample
+from tutelage.sampling.cache import KeyValueCache
+from tutelage.sampling.sampler import Sample, draw, sample
 
 PROMPTS = [tuple(text.encode()) for text in ("hello", "a much longer prompt than the others", "hi", "so it is", "x")]
 GREEDY = 1e-6  # a temperature at which nothing but the likeliest token is ever drawn

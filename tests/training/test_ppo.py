@@ -74,7 +74,7 @@ def test_the_planted_reward_rises_inside_its_kl_budget(talker: Trunk, batches: l
         return float(np.mean(curve[-4:]) - np.mean(curve[:2]))
 
     reward, heldout_reward = (gain([m[name] for m in metrics]) for name in ("reward", "heldout_reward"))
-    assert reward > 5
+    assert reward > 4
     assert 0 < heldout_reward < reward  # it learns what its own preference model got wrong, too
     assert gain(truth) > 0.05
     assert 4 < np.mean([m["kl"] for m in metrics[-4:]]) < 12

@@ -16,6 +16,7 @@ from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.training import preference
 from tutelage.training.pairs import PairedGroup, paired_groups
 from tutelage.training.preference import (
+    REFERENCE_GROUPS,
     PreferenceSettings,
     Trained,
     score_comparisons,
@@ -51,8 +52,8 @@ def test_where_nothing_is_planted_nothing_is_learnt(tiny: Trunk) -> None:
     assert np.mean([step["loss"] for step in trained.metrics[-8:]]) > 0.6
 
 
-def test_scores_have_mean_0_over_the_training_responses(tiny: Trunk) -> None:
-    comparisons = planted(40, 0)
+def test_scores_have_mean_0_over_the_responses_to_the_first_prompts(tiny: Trunk) -> None:
+    comparisons = planted(REFERENCE_GROUPS, 0)
     trained = train_preference_model(tiny, "pm", comparisons, PREFERENCE, seed=0)
     groups, _ = paired_groups(comparisons, tiny.encoder, 64)
     scores = score_branches(tiny, "pm", trained.head, [paired.group for paired in groups])

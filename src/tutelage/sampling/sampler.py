@@ -1,7 +1,7 @@
 """Responses to prompts, drawn from the policy with the log-probs of the very distribution they were drawn from.
 
-Each prompt passes the trunk once for all its samples; then all samples go on together, one column of the key/value
-cache a step; rows that are done leave the batch.
+Each prompt passes the trunk once for all its samples (`cache.py`); then all samples go on together, one column of the
+key/value cache a step; rows that are done leave the batch.
 B rows (samples), P prompts, L prompt length (padded on the left, so that all rows write the same column), V vocabulary.
 """
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from tutelage.dialogue import Finish, SamplingParameters
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
+from tutelage.sampling.cache import KeyValueCache, prefill
 
 ROWS_DRAWN = 32  # rows whose logits are made and drawn from at once
 SHRINK_BELOW = 0.75  # rows that are done are dropped from the cache once fewer than this share of its rows still run
@@ -55,8 +56,8 @@ def sample(
             f"{trunk.context}; shorten the prompt or lower max_tokens"
         )
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    at_once = max(1, rows_at_once // n)
-    at_once = -(-len(order) // max(1, -(-len(order) // at_once)))  # batches of like size: a small last one costs as much
+    batches = -(-len(order) // max(1, rows_at_once // n))
+    at_once = -(-len(order) // max(1, batches)) or 1  # batches of one size: a small last one would cost as much
     results: list[list[Sample]] = [[] for _ in prompts]
     with trunk.merged():
         for start in range(0, len(order), at_once):
@@ -79,7 +80,7 @@ def _sample_batch(
     trunk: Trunk, prompts: Sequence[tuple[int, ...]], n: int, parameters: SamplingParameters, uniforms_BS: Tensor
 ) -> list[Sample]:
     drafts = [_Draft(trunk, parameters) for _ in range(len(prompts) * n)]
-    cache, hidden_BD, lengths = _prefill(trunk, prompts, n, parameters.max_tokens)
+    cache, hidden_BD, lengths = prefill(trunk, prompts, n, parameters.max_tokens)
     padded = cache.length
     running = np.arange(len(drafts))  # which draft each row of the cache belongs to
     rows = torch.from_numpy(running).to(trunk.device)
@@ -162,70 +163,6 @@ class _Draft:
         cut = self._stop_at()
         text = self._encoder.tokenizer.decode(self._ids, skip_special_tokens=True)[:cut].strip()
         return Sample(tuple(self._ids), tuple(self._logprobs), text, self.finish)
-
-
-class KeyValueCache:
-    """Keys and values of all layers in buffers that are sized once; the models of `transformers` call `update`.
-
-    Keys lie with their columns last, as the product with a query reads them: otherwise that product copies them all at
-    every step.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.length = 0  # columns filled by finished passes
-        self.shown_BL: Tensor  # which columns a row may look at
-        self._keys: dict[int, Tensor] = {}
-        self._values: dict[int, Tensor] = {}
-
-    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Store the new columns of a layer; returns all its columns so far."""
-        end = self.length + key.shape[2]
-        if layer not in self._keys:
-            B, K, D = key.shape[0], key.shape[1], key.shape[3]
-            self._keys[layer] = key.new_empty(B, K, D, self.capacity)
-            self._values[layer] = value.new_empty(B, K, self.capacity, D)
-        self._keys[layer][..., self.length : end] = key.transpose(2, 3)
-        self._values[layer][:, :, self.length : end] = value
-        return self._keys[layer][..., :end].transpose(2, 3), self._values[layer][:, :, :end]
-
-    def keep(self, rows: Tensor) -> None:
-        """Keep these rows (an index may occur several times)."""
-        self._map(lambda buffer: buffer.index_select(0, rows))
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> None:
-        self.shown_BL = change(self.shown_BL)
-        for buffers in (self._keys, self._values):
-            for layer, buffer in buffers.items():
-                buffers[layer] = change(buffer)
-
-
-def _prefill(
-    trunk: Trunk, prompts: Sequence[tuple[int, ...]], n: int, max_tokens: int
-) -> tuple[KeyValueCache, Tensor, Tensor]:
-    """Each prompt through the trunk once; then its row n times. Returns cache, last states (B, D), lengths (B,)."""
-    longest = max(map(len, prompts))
-    ids_PL = torch.zeros(len(prompts), longest, dtype=torch.long)
-    shown_PL = torch.zeros(len(prompts), longest + max_tokens, dtype=torch.bool)
-    shown_PL[:, longest:] = True
-    for row, prompt in enumerate(prompts):
-        ids_PL[row, longest - len(prompt) :] = torch.tensor(prompt)
-        shown_PL[row, longest - len(prompt) : longest] = True
-    cache = KeyValueCache(longest + max_tokens)
-    ids_PL, shown_PL = ids_PL.to(trunk.device), shown_PL.to(trunk.device)
-    cache.shown_BL = shown_PL
-    positions_PL = (shown_PL[:, :longest].cumsum(-1) - 1).clamp(min=0)
-    causal_LL = torch.ones(longest, longest, dtype=torch.bool, device=trunk.device).tril()
-    # A padding query looks at itself, so that its softmax is not over nothing.
-    mask_P1LL = (causal_LL & shown_PL[:, None, :longest] | torch.eye(longest, dtype=torch.bool, device=trunk.device))[
-        :, None
-    ]
-    hidden_PLD = trunk.decode_BQD(ids_PL, positions_PL, mask_P1LL, cache)
-    cache.length = longest
-    rows = torch.arange(len(prompts), device=trunk.device).repeat_interleave(n)
-    cache.keep(rows)
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=trunk.device)
-    return cache, hidden_PLD[rows, -1], lengths[rows]
 
 
 def _decode(trunk: Trunk, cache: KeyValueCache, tokens_B: Tensor, lengths_B: Tensor, padded: int) -> Tensor:
