@@ -3,6 +3,9 @@
 import errno
 import json
 import math
+import subprocess
+import sys
+import time
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
@@ -54,6 +57,31 @@ def test_same_seed_same_snapshot(train_pm: TrainPM, tmp_path: Path) -> None:
     assert first["snapshot"] != other["snapshot"]
 
 
+def test_killed_and_resumed_it_is_the_same_snapshot(train_pm: TrainPM, planted: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "tutelage.cli.main", "train", "pm", "--comparisons", str(planted), "--out",
+        str(tmp_path / "killed"), "--model", "tiny-random", "--dtype", "float32", "--held-out", "0.3",
+        "--learning-rate", "5e-3", "--head-learning-rate", "1e-2", "--batch-pairs", "2", "--rank", "4",
+        "--checkpoint-every", "1",
+    ]  # fmt: skip
+    checkpoint = tmp_path / ".killed.checkpoint"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert checkpoint.exists()
+    assert not (tmp_path / "killed").exists()
+    same = replace(train_pm, batch_pairs=2, checkpoint_every=1)
+    with pytest.raises(InputError, match="an interrupted training; go on by --resume"):
+        replace(same, out=tmp_path / "killed").run()
+    with pytest.raises(InputError, match="another training \\(seed differ"):
+        replace(same, out=tmp_path / "killed", resume=True, seed=1).run()
+    resumed = replace(same, out=tmp_path / "killed", resume=True).run()
+    assert resumed["snapshot"] == replace(same, out=tmp_path / "whole").run()["snapshot"]
+    assert not checkpoint.exists()
+
+
 def test_held_out_comparisons_do_not_teach(train_pm: TrainPM, tmp_path: Path) -> None:
     """Turning the labels of held-out prompts round turns their accuracy round, and leaves the weights as they were."""
     rows = [row for row in read_comparisons(train_pm.comparisons) if isinstance(row, Comparison)]
@@ -103,7 +131,14 @@ def test_every_setting_is_an_option_with_the_same_default(train_pm: TrainPM) -> 
     ("change", "says"),
     [
         ({"held_out": 1.0}, r"--held-out must lie in \[0, 1\)"),
-        ({"rank": 0}, "--rank must be above 0, not 0"),
+        ({"rank": -1}, "--rank must be at least 0, not -1"),
+        ({"harmless_share": 1.5}, "--harmless-share must lie between 0 and 1"),
+        ({"harmless_share": 0.5}, "asks for 28 harmless comparisons, but there are 0"),
+        ({"label_smoothing": 0.5}, "--label-smoothing must lie in"),
+        ({"strength_labels": (1.0, 1.0, 1.0, 0.4)}, "--strength-labels must be four chances"),
+        ({"patience": 2}, "--patience needs --eval-every and --held-out"),
+        ({"resume": True}, "--resume: no checkpoint at"),
+        ({"checkpoint_every": 0}, "--checkpoint-every must be at least 1"),
         ({"layers": 0}, "--layers must be above 0, not 0"),
         ({"layers": 3}, "--layers 3: tiny-random has 2 layers"),
         ({"max_tokens": 4096}, "--max-tokens 4096: tiny-random reads 2048 tokens"),

@@ -1,12 +1,14 @@
 """Rows: every token laid once, and every number that of a row of its own."""
 
+from itertools import pairwise, product
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.modeling.rows import PAD, Group, Rows, lay, token_batches
+from tutelage.modeling.rows import PAD, PASS_COST, Group, Rows, lay, token_batches
 from tutelage.modeling.trunk import Trunk
 
 from .toys import add_random_adapter, apart, assert_same, naive_logits, numbers, random_groups, random_head
@@ -82,6 +84,22 @@ def test_batches_hold_every_index_once_within_the_budget(lengths: list[int], bud
 def test_batches_waste_little_on_padding() -> None:
     lengths = [10, 90, 11, 91]
     assert list(token_batches(lengths, 182)) == [[0, 2], [1, 3]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=8), st.integers(1, 700))
+def test_no_other_cut_of_the_sorted_rows_costs_less(lengths: list[int], budget: int) -> None:
+    ordered = sorted(lengths)
+
+    def cost(cuts: tuple[bool, ...]) -> float:
+        places = [0, *(place for place, cut in enumerate(cuts, start=1) if cut), len(ordered)]
+        batches = [ordered[start:end] for start, end in pairwise(places)]
+        fits = all(len(batch) == 1 or len(batch) * batch[-1] <= budget for batch in batches)
+        return sum(len(batch) * batch[-1] + PASS_COST for batch in batches) if fits else float("inf")
+
+    least = min(cost(cuts) for cuts in product((False, True), repeat=len(ordered) - 1))
+    batches = list(token_batches(lengths, budget))
+    assert sum(len(batch) * max(lengths[index] for index in batch) + PASS_COST for batch in batches) == least
 
 
 # The numbers: invariants 1 and 2.

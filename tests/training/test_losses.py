@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.training.losses import kl_T, policy_loss, preference_loss
+from tutelage.training.losses import dpo_loss, kl_T, policy_loss, preference_loss
 
 LOGPROBS = st.lists(st.tuples(*[st.floats(-4, 0)] * 2, st.floats(-3, 3)), min_size=1, max_size=12)
 
@@ -25,6 +25,32 @@ def test_the_preference_loss_is_minus_the_log_chance_that_the_chosen_wins() -> N
     wins = 1 / (1 + np.exp(-np.array([1.0, -3.0])))
     assert preference_loss(chosen, rejected).total.item() == pytest.approx(-np.log(wins).sum(), rel=1e-6)
     assert math.isfinite(preference_loss(torch.tensor([-1e4]), torch.tensor([1e4])).total.item())
+
+
+def test_soft_labels_are_the_cross_entropy_and_weights_count_pairs_so_often() -> None:
+    chosen, rejected = torch.tensor([1.0, -2.0]), torch.tensor([0.0, 1.0])
+    labels, weights = torch.tensor([0.9, 0.6]), torch.tensor([1.0, 3.0])
+    wins = 1 / (1 + np.exp(-np.array([1.0, -3.0])))
+    entropy = -(labels.numpy() * np.log(wins) + (1 - labels.numpy()) * np.log(1 - wins))
+    loss = preference_loss(chosen, rejected, labels, weights)
+    assert loss.total.item() == pytest.approx(entropy[0] + 3 * entropy[1], rel=1e-6)
+    assert loss.count == 4
+    certain = preference_loss(chosen, rejected, torch.ones(2), torch.ones(2))
+    assert certain.total.item() == pytest.approx(preference_loss(chosen, rejected).total.item(), rel=1e-6)
+
+
+def test_a_soft_label_is_met_where_the_scores_say_its_chance() -> None:
+    difference = torch.tensor([math.log(0.8 / 0.2)], requires_grad=True)
+    preference_loss(difference, torch.zeros(1), torch.tensor([0.8])).total.backward()
+    assert difference.grad is not None
+    assert difference.grad.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_dpo_is_the_preference_loss_of_the_implicit_reward() -> None:
+    chosen, rejected, reference = torch.tensor([-5.0]), torch.tensor([-9.0]), torch.tensor([-6.0])
+    assert dpo_loss(reference, rejected, reference, rejected, 0.1).total.item() == pytest.approx(math.log(2))
+    loss = dpo_loss(chosen, rejected, reference, reference, beta=0.5).total.item()
+    assert loss == pytest.approx(math.log(1 + math.exp(-0.5 * (1 - -3))))
 
 
 @settings(max_examples=60, deadline=None)

@@ -42,6 +42,63 @@ def test_a_planted_preference_is_learnt(tiny: Trunk, pooling: Pooling) -> None:
     assert accuracy(tiny, trained, planted(100, 1)) >= 0.95
 
 
+def test_whole_weights_learn_it_too_and_leave_the_base_alone(tiny: Trunk) -> None:
+    before = {key: value.clone() for key, value in tiny.model.state_dict().items()}
+    trained = train_preference_model(
+        tiny, "pm", planted(160, 0), replace(PREFERENCE, rank=0, learning_rate=1e-3), seed=0
+    )
+    assert accuracy(tiny, trained, planted(100, 1)) >= 0.95
+    after = tiny.model.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+def test_a_heavier_harmless_weight_gives_the_harmless_side_its_way(tiny: Trunk) -> None:
+    """Helpful comparisons want lower-case letters, as many harmless ones capitals."""
+    both = planted(60, 0) + [
+        replace(one, kind="harmless", chosen=one.rejected, rejected=one.chosen) for one in planted(60, 1)
+    ]
+    helpful = [
+        accuracy(
+            tiny, train_preference_model(tiny, "pm", both, replace(PREFERENCE, harmless_weight=w), 0), planted(50, 2)
+        )
+        for w in (0.1, 10.0)
+    ]
+    assert helpful[0] > 0.9
+    assert helpful[1] < 0.1
+
+
+def test_smoothed_labels_keep_scores_apart_by_no_more_than_they_say(tiny: Trunk) -> None:
+    def spread(**changes: object) -> float:
+        settings = replace(PREFERENCE, epochs=4, **changes)  # type: ignore[arg-type]
+        trained = train_preference_model(tiny, "pm", planted(80, 0), settings, seed=0)
+        scores, _ = score_comparisons(tiny, "pm", trained.head, planted(50, 1), 64)
+        return float((scores[:, 0] - scores[:, 1]).mean())
+
+    certain, smoothed = spread(), spread(label_smoothing=0.2)
+    soft = spread(strength_labels=(0.5, 0.6, 0.8, 0.9))  # all planted ones are of strength 3
+    assert certain > 4
+    assert smoothed == pytest.approx(math.log(0.8 / 0.2), abs=0.5)
+    assert soft == pytest.approx(smoothed, abs=1e-4)
+
+
+def test_held_out_comparisons_are_measured_and_can_end_the_training(tiny: Trunk) -> None:
+    settings = replace(PREFERENCE, eval_every=3)
+    trained = train_preference_model(tiny, "pm", planted(80, 0), settings, 0, held_out=planted(30, 1))
+    measured = [step for step in trained.metrics if "held_out_loss" in step]
+    assert [step["step"] for step in measured] == [2, 5, 8]
+    assert measured[-1]["held_out_loss"] < measured[0]["held_out_loss"]
+    assert measured[-1]["held_out_accuracy"] > 0.9
+    turned = [replace(one, chosen=one.rejected, rejected=one.chosen) for one in planted(30, 1)]
+    stopped = train_preference_model(tiny, "pm", planted(80, 0), replace(settings, patience=1), 0, held_out=turned)
+    assert len(stopped.metrics) == 6  # it grew at the second measurement
+
+
+def test_several_epochs_pass_over_the_comparisons_again_in_another_order(tiny: Trunk) -> None:
+    trained = train_preference_model(tiny, "pm", planted(24, 0), replace(PREFERENCE, epochs=2), seed=0)
+    assert [step["pairs"] for step in trained.metrics] == [8] * 6
+    assert trained.pairs == 48
+
+
 def test_where_nothing_is_planted_nothing_is_learnt(tiny: Trunk) -> None:
     rng = np.random.default_rng(0)
     tossed = [

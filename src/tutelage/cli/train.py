@@ -17,6 +17,7 @@ from tutelage.plumbing.progress import Bar, progress_bar
 
 if TYPE_CHECKING:
     from tutelage.modeling.trunk import Trunk
+    from tutelage.training.checkpoint import Checkpoints
     from tutelage.training.preference import PreferenceSettings, Trained
 
 SPLIT_SALT = "train pm --held-out"  # the same always: a prompt never changes its side
@@ -36,9 +37,10 @@ class Material:
 
 @dataclass(frozen=True)
 class TrainPM:
-    """Train a preference model: one pass over comparisons, a LoRA adapter and a score head on a frozen base.
+    """Train a preference model: a pass over comparisons, an adapter and a score head on a frozen base.
 
-    Writes a snapshot directory with the loss curve (metrics.jsonl) and a card (model_card.json), or nothing.
+    Writes a snapshot directory with the loss curve (metrics.jsonl) and a card (model_card.json), or nothing. What was
+    interrupted, by Ctrl-C or worse, goes on from its last checkpoint with --resume, to the same bits on CPU.
     """
 
     comparisons: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
@@ -51,16 +53,24 @@ class TrainPM:
     """The kind of the comparisons of hh and trl files, which do not say it."""
     held_out: float = 0.1
     """Share of first human turns whose comparisons are kept out of training and measured at the end; 0: none."""
+    pairs: int | None = None
+    """Train on so many comparisons, drawn at random; None: on all."""
+    harmless_share: float | None = None
+    """Share of harmless ones among them, 0 to 1; None: as it is."""
     learning_rate: float = 5e-4
-    """Learning rate of the LoRA adapter, reached after --warmup steps and then constant."""
+    """Learning rate of the adapter, reached after --warmup steps."""
     head_learning_rate: float = 2e-3
     """Learning rate of the score head, likewise."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Of both learning rates after the warm-up: constant, or towards 0 on a line or half a cosine."""
     warmup: int = 3
     """Steps over which the learning rates rise."""
+    epochs: int = 1
+    """Passes over the comparisons; a second one mostly learns them by heart."""
     batch_pairs: int = 16
     """Comparisons a step (at least; a prompt's comparisons stay together)."""
     rank: int = 16
-    """Rank of the LoRA adapter."""
+    """Rank of the LoRA adapter; 0: whole weights (full fine-tuning)."""
     pooling: Literal["last", "mean"] = "last"
     """Where the score is read: last, the end-of-context token; mean, also the response's mean state."""
     layers: int | None = None
@@ -71,12 +81,28 @@ class TrainPM:
     """Tokens that pass the base at once: less memory if smaller."""
     min_strength: Literal[1, 2, 3, 4] = 2
     """Comparisons of lower strength (1 barely to 4 much) are left out; hh and trl files do not say it."""
+    strength_labels: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    """Soft labels: the chance that the chosen response is the better one, by strength 1 to 4."""
+    label_smoothing: float = 0.0
+    """How likely a judgment is taken to be the wrong way round, 0 to 0.5."""
+    harmless_weight: float = 1.0
+    """What a harmless comparison counts in the loss, a helpful one counting 1 (λ of the paper's section 3.4)."""
     clip_norm: float = 1.0
     """Largest norm of a step's gradient."""
+    eval_every: int = 0
+    """Steps between two measurements on the held-out comparisons; 0: only at the end."""
+    patience: int = 0
+    """Stop after so many measurements without a lower held-out loss; 0: never."""
+    checkpoint_every: int = 20
+    """Steps between two checkpoints."""
+    resume: bool = False
+    """Go on from the checkpoint that an interrupted training has left beside --out."""
     seed: int = 0
     """Draws the adapter's first weights and the order of the comparisons."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Number format of the base and of the passes; what is trained has fp32 masters in either."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where it runs."""
     template: Literal["chat", "hh"] = "chat"
     """How a dialogue becomes text: chat, the base's own chat template; hh, the plain marks of the HH-RLHF files."""
     system: str = ""
@@ -99,12 +125,15 @@ class TrainPM:
         settings = self._settings()
         _require_place(self.out, self.overwrite)
         material = self._read()
-        trunk = load_base(self.model, DialogueFormat(self.template, self.system), getattr(torch, self.dtype))
+        dialogue_format = DialogueFormat(self.template, self.system)
+        trunk = load_base(self.model, dialogue_format, getattr(torch, self.dtype), self.device)
         _require_depth(trunk, settings)
+        checkpoints = self._checkpoints(trunk, settings, material)
         started = time.perf_counter()
-        with progress_bar("preference model", len(material.train), "pairs") as bar:
-            trained = train_preference_model(trunk, ADAPTER, material.train, settings, self.seed, _reporting(bar))
-            bar.advance(len(material.train) - trained.pairs)  # those that were dropped
+        with progress_bar("preference model", self.epochs * len(material.train), "pairs") as bar:
+            trained = train_preference_model(
+                trunk, ADAPTER, material.train, settings, self.seed, _reporting(bar), material.held_out, checkpoints
+            )
         seconds = time.perf_counter() - started
         held_out, too_long = _measure(trunk, trained, material.held_out, settings.max_tokens)
         result = {
@@ -116,6 +145,7 @@ class TrainPM:
             "held_out": held_out,
         }
         name = self._save(trunk, trained, settings, material, result)
+        checkpoints.clear()
         return {"snapshot": name, "out": str(self.out), **result}
 
     def show(self, result: dict[str, Any]) -> None:
@@ -137,6 +167,12 @@ class TrainPM:
             raise InputError(f"--held-out must lie in [0, 1), not {self.held_out}")
         if self.seed < 0:
             raise InputError(f"--seed must be at least 0, not {self.seed}")
+        if self.checkpoint_every < 1:
+            raise InputError(f"--checkpoint-every must be at least 1, not {self.checkpoint_every}")
+        if self.harmless_share is not None and not 0 <= self.harmless_share <= 1:
+            raise InputError(f"--harmless-share must lie between 0 and 1, not {self.harmless_share}")
+        if self.patience and not (self.eval_every and self.held_out):
+            raise InputError("--patience needs --eval-every and --held-out: without measurements nothing can stall")
         names = [setting.name for setting in fields(PreferenceSettings)]
         try:
             return PreferenceSettings(**{name: getattr(self, name) for name in names})
@@ -154,6 +190,7 @@ class TrainPM:
         from tutelage.corpus.sources import read_comparisons
         from tutelage.corpus.splits import split_by_prompt
         from tutelage.plumbing.files import sha256
+        from tutelage.training.mixture import mix
         from tutelage.training.pairs import drop_weakest
 
         counts, read, files = DropCounts(), list[Comparison](), []
@@ -163,7 +200,8 @@ class TrainPM:
             read += usable
         kept, weak = drop_weakest(read, self.min_strength)
         drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak})
-        material = Material(*split_by_prompt(kept, self.held_out, SPLIT_SALT), files, drops)
+        train, held_out = split_by_prompt(kept, self.held_out, SPLIT_SALT)
+        material = Material(mix(train, self.pairs, self.harmless_share, self.seed), held_out, files, drops)
         if not material.train or (self.held_out and not material.held_out):
             names = ", ".join(map(str, self.comparisons)) or "no file named"
             raise InputError(
@@ -171,6 +209,30 @@ class TrainPM:
                 f"(left out: {dict(drops)}); give more comparisons or another --held-out (0: none)"
             )
         return material
+
+    def _checkpoints(self, trunk: "Trunk", settings: "PreferenceSettings", material: Material) -> "Checkpoints":
+        """Where this training leaves its checkpoints: beside --out, so that a snapshot appears there only when whole.
+
+        Raises:
+            InputError: one lies there and it was not said what to do with it, or none does that --resume could take up.
+        """
+        from tutelage.training.checkpoint import Checkpoints
+
+        out = self.out.resolve()
+        place = out.with_name(f".{out.name}.checkpoint")
+        identity = {
+            "base": trunk.weights_hash, "fingerprint": trunk.encoder.fingerprint, "dtype": self.dtype,
+            "device": self.device, "settings": asdict(settings), "seed": self.seed, "data": material.files,
+            "kind": self.kind, "held_out": self.held_out, "pairs": self.pairs, "harmless_share": self.harmless_share,
+        }  # fmt: skip
+        checkpoints = Checkpoints(place, identity, self.checkpoint_every)
+        if self.resume and not place.exists():
+            raise InputError(f"--resume: no checkpoint at {place}; leave --resume out to start anew")
+        if place.exists() and not self.resume:
+            if not self.overwrite:
+                raise InputError(f"{place}: an interrupted training; go on by --resume, or start anew by --overwrite")
+            checkpoints.clear()
+        return checkpoints
 
     def _save(
         self,
@@ -184,6 +246,7 @@ class TrainPM:
         from tutelage.loop.run import versions
         from tutelage.modeling.snapshot import save_snapshot
         from tutelage.plumbing.files import replacing, write_json, write_jsonl
+        from tutelage.training.preference import REFERENCE_GROUPS
 
         origin = {"data": material.files, "settings": asdict(settings), "seed": self.seed, "dtype": self.dtype}
         with replacing(self.out.resolve()) as beside:
@@ -191,7 +254,9 @@ class TrainPM:
             write_jsonl(beside / "metrics.jsonl", trained.metrics)
             card = {
                 "snapshot": snapshot.name, "base": trunk.name, "format": asdict(trunk.encoder.format), **origin,
-                "held_out_share": self.held_out, **result, "versions": versions(),
+                "held_out_share": self.held_out, "mixture": {"pairs": self.pairs, "harmless_share": self.harmless_share},
+                "reference": {"prompts": REFERENCE_GROUPS, "mean_taken_off": float(trained.head.offset)},
+                **result, "versions": versions(),
             }  # fmt: skip
             write_json(beside / "model_card.json", card)
         return snapshot.name

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+PASS_COST = 64  # row tokens that take as long as a pass takes beside its arithmetic, on a CPU
 PAD, PROMPT = -1, 0  # segments; the branches of a row are 1, 2, …
 
 
@@ -87,15 +88,24 @@ def lay(groups: Sequence[Group], device: torch.device | None = None) -> Rows:
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Indices, the shortest row first, batched so that rows x longest stays within `budget` tokens.
-
-    A row longer than that goes alone.
+    """Indices, the shortest row first, cut into batches of at most `budget` tokens, padding included, so that padding
+    and passes together cost least. A row longer than the budget goes alone.
     """
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
-        if batch and (len(batch) + 1) * lengths[index] > budget:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    least, starts = [0], [0]  # cost of the first so many rows, and where their last batch begins
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        options: list[tuple[int, int]] = []
+        for start in range(end - 1, -1, -1):
+            tokens = (end - start) * longest
+            if tokens > budget and options:
+                break
+            options.append((least[start] + tokens + PASS_COST, start))
+        cost, start = min(options)
+        least.append(cost)
+        starts.append(start)
+    cuts = [len(order)]
+    while cuts[-1]:
+        cuts.append(starts[cuts[-1]])
+    for end, start in zip(reversed(cuts[:-1]), reversed(cuts[1:]), strict=True):
+        yield order[start:end]

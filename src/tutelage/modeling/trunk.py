@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from tutelage.modeling.adapters import AdaptedLinear
 from tutelage.modeling.encoding import Encoder
-from tutelage.modeling.lora import LoRALinear
 from tutelage.modeling.rows import Group, Rows, lay
 from tutelage.plumbing.errors import InputError
 
@@ -52,9 +52,10 @@ class Trunk:
     # Adapters
 
     def add_adapter(self, name: str, rank: int, seed: int) -> None:
-        """A fresh LoRA adapter on all linear layers of the trunk; its output is exactly zero until it is trained.
+        """A fresh adapter on all linear layers of the trunk, which changes nothing until it is trained.
 
-        One of the same name is replaced.
+        `rank` is that of a LoRA adapter; 0 gives every layer a whole weight of its own (embeddings and norms stay the
+        base's). One of the same name is replaced.
         """
         self.drop_adapter(name)
         with torch.random.fork_rng(devices=[]):
@@ -64,8 +65,7 @@ class Trunk:
 
     def drop_adapter(self, name: str) -> None:
         for layer in self._adapted:
-            if name in layer.lora_A:
-                layer.drop(name)
+            layer.drop(name)
 
     @contextmanager
     def using(self, adapter: str | None, trained: bool = False) -> Iterator[None]:
@@ -108,10 +108,9 @@ class Trunk:
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by the path of their layer."""
         return {
-            f"{path}.{part}": getattr(layer, part)[name]
+            f"{path}.{part}": parameter
             for path, layer in self._adapted_paths.items()
-            for part in ("lora_A", "lora_B")
-            if name in layer.lora_A
+            for part, parameter in layer.parts(name).items()
         }
 
     def adapter_tensors(self, name: str) -> dict[str, Tensor]:
@@ -125,7 +124,7 @@ class Trunk:
             parameter.data.copy_(tensors[key])
 
     @property
-    def _adapted(self) -> list[LoRALinear]:
+    def _adapted(self) -> list[AdaptedLinear]:
         return list(self._adapted_paths.values())
 
     def _select(self, adapter: str | None) -> None:
@@ -181,13 +180,13 @@ class Trunk:
         return logprobs_T, entropy_T
 
 
-def _make_adaptable(decoder: nn.Module) -> dict[str, LoRALinear]:
+def _make_adaptable(decoder: nn.Module) -> dict[str, AdaptedLinear]:
     """Put every linear layer of the decoder's stack into one that can hold adapters; returns them by path."""
     layers = {}
     for path, module in list(decoder.named_modules()):
         if isinstance(module, nn.Linear):
             parent, _, name = path.rpartition(".")
-            layers[path] = LoRALinear(module)
+            layers[path] = AdaptedLinear(module)
             setattr(decoder.get_submodule(parent), name, layers[path])
     return layers
 

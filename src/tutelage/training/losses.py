@@ -16,23 +16,37 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sum:
-    """A loss summed over `count` items."""
+    """A loss summed over items of `count` weight in all."""
 
     total: Tensor
-    count: int
+    count: float
 
 
-def preference_loss(chosen_P: Tensor, rejected_P: Tensor, label_P: Tensor | None = None) -> Sum:
+def preference_loss(
+    chosen_P: Tensor, rejected_P: Tensor, label_P: Tensor | None = None, weight_P: Tensor | None = None
+) -> Sum:
     """log(1 + exp(r_rejected - r_chosen)) (Askell et al. 2021, eq. 3.1); ln 2 a pair when the scores are equal.
 
     `label_P`: the chance that the chosen response is the better one, where it is not taken for certain; the loss is
-    then the cross-entropy to it.
+    then the cross-entropy to it. `weight_P`: what each pair counts; 1 where None.
     """
     difference_P = rejected_P - chosen_P
     loss_P = F.softplus(difference_P)
     if label_P is not None:
         loss_P = loss_P - (1 - label_P) * difference_P
-    return Sum(loss_P.sum(), len(chosen_P))
+    if weight_P is None:
+        return Sum(loss_P.sum(), len(chosen_P))
+    return Sum((weight_P * loss_P).sum(), float(weight_P.sum()))
+
+
+def dpo_loss(
+    chosen_P: Tensor, rejected_P: Tensor, reference_chosen_P: Tensor, reference_rejected_P: Tensor, beta: float
+) -> Sum:
+    """Direct preference optimisation (Rafailov et al. 2023, eq. 7), from log-probs of whole responses.
+
+    It is the preference loss of the implicit reward β · log(π / π_ref).
+    """
+    return preference_loss(beta * (chosen_P - reference_chosen_P), beta * (rejected_P - reference_rejected_P))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """AdamW on fp32 masters of whatever is trained; the model itself stays in its compute dtype."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,8 @@ class MasterAdamW:
                 _gradient(master).add_(parameter.grad)
                 parameter.grad = None
 
-    def step(self, count: int, rate_factor: float = 1.0) -> float:
-        """One update by the gradient sums over `count` items; returns the gradient's norm before clipping.
+    def step(self, count: float, rate_factor: float = 1.0) -> float:
+        """One update by the gradient sums divided by `count`; returns the gradient's norm before clipping.
 
         Raises:
             CheckFailed: the gradient is not a number; the weights stay as they were.
@@ -51,6 +51,21 @@ class MasterAdamW:
             parameter.data.copy_(master)
             _gradient(master).zero_()
         return norm
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """All that the next step depends on besides its gradient, for a checkpoint."""
+        state = {f"{index}.master": master.detach() for index, (_, master) in enumerate(self._pairs)}
+        for index, (_, master) in enumerate(self._pairs):
+            state |= {f"{index}.{key}": value for key, value in self._adam.state[master].items()}
+        return state
+
+    def load_state_tensors(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_tensors` gave."""
+        for index, (parameter, master) in enumerate(self._pairs):
+            own = {key.split(".", 1)[1]: value for key, value in state.items() if key.startswith(f"{index}.")}
+            master.data.copy_(own.pop("master"))
+            parameter.data.copy_(master)
+            self._adam.state[master] = {key: value.clone() for key, value in own.items()}
 
 
 def _master(parameter: nn.Parameter) -> Tensor:

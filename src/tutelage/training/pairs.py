@@ -18,8 +18,8 @@ class PairedGroup:
     pairs: list[tuple[int, int]] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     """the place of each pair in the list of comparisons it came from"""
-    strengths: list[int | None] = field(default_factory=list)
-    """how strongly each pair was judged, where that is known"""
+    comparisons: list[Comparison] = field(default_factory=list)
+    """what each pair was made of"""
 
     @property
     def group(self) -> Group:
@@ -53,7 +53,7 @@ def paired_groups(
             paired = _group_with_room(by_prompt[prompt], prompt, {chosen, rejected}, max_tokens)
             paired.pairs.append((paired.branch(chosen), paired.branch(rejected)))
             paired.places.append(place)
-            paired.strengths.append(comparison.strength)
+            paired.comparisons.append(comparison)
     return [paired for groups in by_prompt.values() for paired in groups], drops
 
 

@@ -1,13 +1,12 @@
 """The preference model: a scalar at an end-of-context token, trained on which response was chosen.
 
-Reads beside section 2 of Bai et al. 2022 and eq. 3.1 of Askell et al. 2021. What is left out here: margins, soft
-labels and several epochs; one pass over the comparisons is what the paper makes.
+Reads beside section 2 of Bai et al. 2022 and eq. 3.1 of Askell et al. 2021. The defaults are the paper's: one pass over
+the comparisons, a fixed learning rate, every choice taken for certain, helpful and harmless counted alike.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +19,12 @@ from tutelage.modeling.passes import branch_features, closed, score_branches
 from tutelage.modeling.rows import token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
-from tutelage.training.losses import preference_loss
+from tutelage.training.checkpoint import Checkpoints, Metrics, Progress
+from tutelage.training.losses import Sum, preference_loss
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.pairs import PairedGroup, drop_weakest, paired_groups
+from tutelage.training.schedule import Schedule, rate_factor
 
-Metrics = dict[str, Any]
 REFERENCE_GROUPS = 24  # prompts of the training set whose responses tell the spread of features and the zero of scores
 
 
@@ -33,13 +33,19 @@ class PreferenceSettings:
     """How a preference model is trained."""
 
     learning_rate: float = 5e-4
-    """of the LoRA adapter, reached after `warmup` steps and then constant"""
+    """of the adapter, reached after `warmup` steps"""
     head_learning_rate: float = 2e-3
     """of the score head, likewise"""
+    schedule: Schedule = "constant"
+    """of both after the warm-up: `constant`, or `linear` or `cosine` towards 0"""
+    warmup: int = 3
+    """steps over which the learning rates rise"""
+    epochs: int = 1
+    """passes over the comparisons; the paper makes one, for a second one mostly learns them by heart"""
     batch_pairs: int = 16
     """comparisons an optimizer step (at least; a prompt's comparisons stay together)"""
     rank: int = 16
-    """rank of the LoRA adapter"""
+    """rank of the LoRA adapter; 0 trains whole weights (full fine-tuning)"""
     pooling: Pooling = "last"
     """`last`: the score is read at the end-of-context token alone; `mean`: there and from the response's mean state"""
     layers: int | None = None
@@ -53,16 +59,27 @@ class PreferenceSettings:
     strength_labels: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     """chance that the chosen response is the better one by strength, 1 to 4: the soft labels of the loss; all 1 takes
     every choice for certain, as the paper does"""
+    label_smoothing: float = 0.0
+    """how likely a judgment is taken to be the wrong way round"""
+    harmless_weight: float = 1.0
+    """λ of loss = helpful + λ · harmless (section 3.4)"""
     clip_norm: float = 1.0
     """largest norm of a step's gradient"""
-    warmup: int = 3
-    """steps over which the learning rate rises"""
+    eval_every: int = 0
+    """steps between two measurements on held-out comparisons; 0: none"""
+    patience: int = 0
+    """measurements without a lower held-out loss after which training stops; 0: never"""
 
     def __post_init__(self) -> None:
         require_positive(
-            self, "learning_rate", "head_learning_rate", "batch_pairs", "rank", "max_tokens", "token_budget",
-            "min_strength", "clip_norm", "warmup", *(["layers"] if self.layers is not None else []),
+            self, "learning_rate", "head_learning_rate", "batch_pairs", "max_tokens", "token_budget", "epochs",
+            "min_strength", "clip_norm", "warmup", "harmless_weight", *(["layers"] if self.layers is not None else []),
         )  # fmt: skip
+        for name in ("rank", "eval_every", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if not 0 <= self.label_smoothing < 0.5:
+            raise ValueError(f"label_smoothing must lie in [0, 0.5), not {self.label_smoothing}")
         if len(self.strength_labels) != 4 or not all(0.5 <= label <= 1 for label in self.strength_labels):
             raise ValueError(f"strength_labels must be four chances from 0.5 to 1, not {self.strength_labels}")
 
@@ -84,15 +101,18 @@ def train_preference_model(
     settings: PreferenceSettings,
     seed: int,
     on_step: Callable[[int, Metrics], None] = lambda pairs, metrics: None,
+    held_out: Sequence[Comparison] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
-    """One epoch over the comparisons; the adapter is made anew on the trunk.
+    """Train on the comparisons; the adapter is made anew on the trunk. `held_out` is measured every `eval_every` steps.
 
-    Scores are shifted to mean 0 over the responses to the first `REFERENCE_GROUPS` prompts, without rescaling, so that
-    ΔElo = 174·Δscore holds.
+    Goes on from the last checkpoint if there is one: on CPU to the same bits as without a break. Scores are shifted to
+    mean 0 over the responses to the first `REFERENCE_GROUPS` prompts, without rescaling, so that ΔElo = 174·Δscore
+    holds.
 
     Raises:
-        InputError: nothing to train on.
-        CheckFailed: the untrained loss is not ln 2, or the loss is not a number.
+        InputError: nothing to train on, or a checkpoint of another training.
+        CheckFailed: the untrained loss is not ln 2, or a loss or gradient is not a number; the last checkpoint stays.
     """
     kept, weak = drop_weakest(comparisons, settings.min_strength)
     groups, drops = paired_groups(kept, trunk.encoder, settings.max_tokens)
@@ -102,21 +122,63 @@ def train_preference_model(
     head = ScoreHead(trunk.width, settings.pooling, settings.layers).to(trunk.device)
     reference = [paired.group for paired in groups[:REFERENCE_GROUPS]]
     head.fit_scale(branch_features(trunk, adapter, head, reference))
-    metrics: list[Metrics] = []
+    optimizer = MasterAdamW(
+        (trunk.adapter_parameters(adapter).values(), settings.learning_rate),
+        (head.parameters(), settings.head_learning_rate),
+        clip_norm=settings.clip_norm,
+    )
+    metrics = _go_on(checkpoints, head, optimizer, on_step)
+    rng = np.random.default_rng(seed)
+    batches = [batch for _ in range(settings.epochs) for batch in step_batches(groups, settings.batch_pairs, rng)]
     with trunk.using(adapter, trained=True):
-        optimizer = MasterAdamW(
-            (trunk.adapter_parameters(adapter).values(), settings.learning_rate),
-            (head.parameters(), settings.head_learning_rate),
-            clip_norm=settings.clip_norm,
-        )
-        for step, batch in enumerate(step_batches(groups, settings.batch_pairs, np.random.default_rng(seed))):
-            measured = _step(trunk, head, optimizer, batch, settings, min(1.0, (step + 1) / settings.warmup))
-            _check(step, measured["loss"])
-            metrics.append({"step": step, **measured})
+        for step, batch in list(enumerate(batches))[len(metrics) :]:
+            rate = rate_factor(step, len(batches), settings.warmup, settings.schedule)
+            measured = {"step": step, **_step(trunk, head, optimizer, batch, settings, rate, step)}
+            if settings.eval_every and held_out and (step + 1) % settings.eval_every == 0:
+                measured |= _held_out(trunk, adapter, head, held_out, settings.max_tokens)
+            metrics.append(measured)
             on_step(measured["pairs"], measured)
+            if checkpoints is not None and (step + 1) % checkpoints.every == 0:
+                checkpoints.save(Progress(metrics, {**optimizer.state_tensors(), "scale": head.scale}))
+            if _stalled(metrics, settings.patience):
+                break
     head.offset += float(np.mean(np.concatenate(score_branches(trunk, adapter, head, reference))))
     dropped = {"strength below min_strength": weak, **drops}
     return Trained(head, metrics, sum(m["pairs"] for m in metrics), {k: v for k, v in dropped.items() if v})
+
+
+def _go_on(
+    checkpoints: Checkpoints | None,
+    head: ScoreHead,
+    optimizer: MasterAdamW,
+    on_step: Callable[[int, Metrics], None],
+) -> list[Metrics]:
+    """Put the last checkpoint's state in place; returns the metrics of the steps that were done."""
+    progress = checkpoints.load() if checkpoints is not None else None
+    if progress is None:
+        return []
+    head.scale = progress.tensors["scale"].to(head.scale)
+    optimizer.load_state_tensors(progress.tensors)
+    on_step(sum(step["pairs"] for step in progress.metrics), progress.metrics[-1])
+    return progress.metrics
+
+
+def _held_out(
+    trunk: Trunk, adapter: str, head: ScoreHead, comparisons: Sequence[Comparison], max_tokens: int
+) -> Metrics:
+    """Loss and accuracy on comparisons that are not trained on."""
+    scores_P2, _ = score_comparisons(trunk, adapter, head, comparisons, max_tokens)
+    differences = (scores_P2[:, 0] - scores_P2[:, 1])[np.isfinite(scores_P2).all(axis=1)]
+    return {
+        "held_out_loss": float(np.logaddexp(0, -differences).mean()),
+        "held_out_accuracy": float(((differences > 0) + 0.5 * (differences == 0)).mean()),
+    }
+
+
+def _stalled(metrics: Sequence[Metrics], patience: int) -> bool:
+    """Whether the last `patience` measurements all lie above an earlier one."""
+    losses = [step["held_out_loss"] for step in metrics if "held_out_loss" in step]
+    return patience > 0 and len(losses) > patience and min(losses[-patience:]) > min(losses[:-patience])
 
 
 def step_batches(
@@ -140,22 +202,24 @@ def _step(
     optimizer: MasterAdamW,
     batch: Sequence[PairedGroup],
     settings: PreferenceSettings,
-    rate_factor: float,
+    rate: float,
+    step: int,
 ) -> Metrics:
     """One optimizer step over a batch, in micro-batches; the gradient is that of the mean loss over its pairs."""
     groups = closed([paired.group for paired in batch], trunk.encoder.context_end)
-    total, right, pairs = 0.0, 0.0, 0
+    total, weight, right, pairs = 0.0, 0.0, 0.0, 0
     for places in token_batches([group.length for group in groups], settings.token_budget):
-        rows = trunk.lay([groups[place] for place in places])
+        rows, part = trunk.lay([groups[place] for place in places]), [batch[place] for place in places]
         scores_N = head(trunk.hidden_RLD(rows, head.layers), rows)
-        chosen, rejected = _numbered([batch[place] for place in places])
-        labels_P = _labels([batch[place] for place in places], settings.strength_labels).to(trunk.device)
-        loss = preference_loss(scores_N[chosen], scores_N[rejected], labels_P)
+        chosen, rejected = _numbered(part)
+        labels_P, weights_P = (values.to(trunk.device) for values in _labels_and_weights(part, settings))
+        loss = preference_loss(scores_N[chosen], scores_N[rejected], labels_P, weights_P)
+        _check(step, loss, part, scores_N[chosen] - scores_N[rejected])
         optimizer.accumulate(loss.total)
-        total, pairs = total + loss.total.item(), pairs + loss.count
+        total, weight, pairs = total + loss.total.item(), weight + loss.count, pairs + len(labels_P)
         right += _right(scores_N[chosen].detach(), scores_N[rejected].detach())
-    norm = optimizer.step(pairs, rate_factor)
-    return {"loss": total / pairs, "accuracy": right / pairs, "pairs": pairs, "gradient_norm": norm}
+    norm = optimizer.step(weight, rate)
+    return {"loss": total / weight, "accuracy": right / pairs, "pairs": pairs, "gradient_norm": norm, "rate": rate}
 
 
 def _numbered(batch: Sequence[PairedGroup]) -> tuple[Tensor, Tensor]:
@@ -168,21 +232,29 @@ def _numbered(batch: Sequence[PairedGroup]) -> tuple[Tensor, Tensor]:
     return chosen_rejected[:, 0], chosen_rejected[:, 1]
 
 
-def _labels(batch: Sequence[PairedGroup], by_strength: Sequence[float]) -> Tensor:
-    """The pairs' soft labels; a choice of unknown strength is taken for certain."""
-    strengths = [strength for paired in batch for strength in paired.strengths]
-    return torch.tensor([1.0 if strength is None else by_strength[strength - 1] for strength in strengths])
+def _labels_and_weights(batch: Sequence[PairedGroup], settings: PreferenceSettings) -> tuple[Tensor, Tensor]:
+    """The pairs' soft labels and what each counts; a choice of unknown strength is taken for certain."""
+    comparisons = [comparison for paired in batch for comparison in paired.comparisons]
+    labels_P = torch.tensor([settings.strength_labels[(one.strength or 4) - 1] for one in comparisons])
+    weights_P = torch.tensor([settings.harmless_weight if one.kind == "harmless" else 1.0 for one in comparisons])
+    return labels_P + settings.label_smoothing * (1 - 2 * labels_P), weights_P
 
 
 def _right(chosen_P: Tensor, rejected_P: Tensor) -> float:
     return float((chosen_P > rejected_P).sum() + 0.5 * (chosen_P == rejected_P).sum())
 
 
-def _check(step: int, loss: float) -> None:
-    if step == 0 and abs(loss - math.log(2)) > 1e-6:
-        raise CheckFailed(f"the untrained preference model's loss is {loss:.6f}, not ln 2: rows or pairs are mislaid")
-    if not math.isfinite(loss):
-        raise CheckFailed(f"the preference loss at step {step} is {loss}; lower the learning rate")
+def _check(step: int, loss: Sum, part: Sequence[PairedGroup], differences_P: Tensor) -> None:
+    value = loss.total.item() / loss.count
+    if not math.isfinite(value):
+        bad = int((~differences_P.isfinite()).nonzero()[0]) if not differences_P.isfinite().all() else 0
+        place = [place for paired in part for place in paired.places][bad]
+        raise CheckFailed(
+            f"the preference loss at step {step} is {value}, first at comparison {place + 1} of those trained on; "
+            "lower the learning rate"
+        )
+    if step == 0 and abs(value - math.log(2)) > 1e-6:
+        raise CheckFailed(f"the untrained preference model's loss is {value:.6f}, not ln 2: rows or pairs are mislaid")
 
 
 def score_comparisons(

@@ -1,0 +1,112 @@
+"""Preference-model training, DPO and scoring against TRL, on the same machine, model, dtype, data and updates.
+
+`make bench-pm` sets the peer up in an environment of its own and runs this file. Every measurement is a process of its
+own, one after the other; every figure that is claimed is a ratio of two of them. Peers get the batch layout that is
+fastest for them among those tried. Results: benchmarks/results/.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PEER = HERE / "peer_trl.py"
+OURS = HERE / "ours_pm.py"
+PAIRS = 512
+TRIED = 48  # pairs on which each of a peer's layouts is tried
+
+
+def measure(python: str, script: Path, **options: Any) -> dict[str, Any]:
+    """One process; its last line of output is its result."""
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    print(f"  {script.name} {' '.join(arguments)}", file=sys.stderr)
+    done = subprocess.run([python, script, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"    {json.dumps(result)}", file=sys.stderr)
+    return result
+
+
+def best_layout(python: str, task: str, **common: Any) -> int:
+    """The micro-batch of length-grouped pairs with which the peer is fastest, by a short trial of each."""
+    rates = {
+        size: measure(python, PEER, task=task, pairs=TRIED, micro_batch=size, **common)["pairs_per_second"]
+        for size in (2, 4, 8)
+    }
+    return max(rates, key=rates.__getitem__)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="an HH-RLHF file (JSONL or JSONL.gz, full dialogues)")
+    parser.add_argument("--peer-python", required=True, help="the Python of the environment that holds TRL")
+    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "pm-cpu.json")
+    options = parser.parse_args()
+    common = {"data": options.data, "dtype": options.dtype, "device": options.device}
+    subprocess.run([sys.executable, OURS, "--task=export", f"--data={options.data}"], check=True)
+
+    results: dict[str, Any] = {"pairs": PAIRS, "dtype": options.dtype, "device": device_name(options.device)}
+    for task in ("pm", "dpo"):
+        ours = measure(sys.executable, OURS, task=task, pairs=PAIRS, **common)
+        size = best_layout(options.peer_python, task, **common)
+        best = measure(options.peer_python, PEER, task=task, pairs=PAIRS, micro_batch=size, **common)
+        defaults = measure(options.peer_python, PEER, task=task, pairs=PAIRS, **common)
+        results[task] = {
+            "ours": ours, "trl_best": {**best, "micro_batch": size}, "trl_defaults": defaults,
+            "speed_ratio_best": ours["pairs_per_second"] / best["pairs_per_second"],
+            "speed_ratio_defaults": ours["pairs_per_second"] / defaults["pairs_per_second"],
+            "memory_ratio_best": ours["peak_memory_bytes"] / best["peak_memory_bytes"],
+            "memory_ratio_defaults": ours["peak_memory_bytes"] / defaults["peak_memory_bytes"],
+        }  # fmt: skip
+    rows = measure(sys.executable, OURS, task="score", pairs=PAIRS, **common)
+    padded = measure(sys.executable, OURS, task="score-padded", pairs=PAIRS, **common)
+    results["score"] = {
+        "ours": rows, "padded": padded, "speed_ratio": rows["pairs_per_second"] / padded["pairs_per_second"]
+    }  # fmt: skip
+    reference = measure(sys.executable, OURS, task="pm-padded", pairs=96, **{**common, "dtype": "float32"})
+    results["same_losses"] = reference
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    print(table(results))
+
+
+def table(results: dict[str, Any]) -> str:
+    pm, dpo, score = results["pm"], results["dpo"], results["score"]
+    lines = [
+        ("training, pairs/s", pm["speed_ratio_defaults"], "times TRL's RewardTrainer, its defaults", "at least 4"),
+        ("training, pairs/s", pm["speed_ratio_best"], "times TRL's RewardTrainer at its best", "at least 1.5"),
+        ("peak memory of training", pm["memory_ratio_defaults"], "of TRL's, its defaults", "at most 0.7"),
+        ("peak memory of training", pm["memory_ratio_best"], "of TRL's at its best", "at most 0.7"),
+        ("DPO, pairs/s", dpo["speed_ratio_defaults"], "times TRL's DPOTrainer, its defaults", "at least 3"),
+        ("DPO, pairs/s", dpo["speed_ratio_best"], "times TRL's DPOTrainer at its best", "at least 3"),
+        ("scoring, pairs/s", score["speed_ratio"], "times padded texts in random batches", "at least 3"),
+        ("tokens through the trunk", pm["ours"]["token_ratio"], "of prompt + chosen + rejected", "at most 1.06"),
+        ("arithmetic", pm["ours"]["peak_share"], "of the measured matrix-product peak", "at least 0.5"),
+        (
+            "step losses, rows against padded texts, fp32",
+            results["same_losses"]["largest_gap"],
+            "at most",
+            "float error",
+        ),
+    ]
+    return "\n".join(f"| {what} | {value:.3g} {unit} | {aim} |" for what, value, unit, aim in lines)
+
+
+def device_name(device: str) -> str:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    cpu = next(
+        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), platform.processor()
+    )
+    return cpu.split(":")[-1].strip()
+
+
+if __name__ == "__main__":
+    main()

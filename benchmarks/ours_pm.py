@@ -1,0 +1,243 @@
+"""Our side of `bench_pm.py`: one task, one line of JSON."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tutelage.corpus.rules import DropCounts
+from tutelage.corpus.sources import read_comparisons
+from tutelage.dialogue import Comparison
+from tutelage.modeling.base import EMBEDDED, embedded_directory, load_base
+from tutelage.modeling.encoding import DialogueFormat
+from tutelage.modeling.heads import ScoreHead
+from tutelage.modeling.passes import branch_logprobs, closed, score_branches
+from tutelage.modeling.rows import Group, Rows, token_batches
+from tutelage.modeling.trunk import Trunk
+from tutelage.plumbing.machine import keep_freed_memory, peak_memory_bytes
+from tutelage.training.losses import dpo_loss, preference_loss
+from tutelage.training.optimizer import MasterAdamW
+from tutelage.training.pairs import PairedGroup, paired_groups
+from tutelage.training.preference import PreferenceSettings, step_batches, train_preference_model
+
+WORK = Path(__file__).parent / ".work"
+LEARNING_RATE, BATCH, MAX_TOKENS, BETA, RANK = 1e-4, 8, 1024, 0.1, 16
+
+
+def read(data: Path, count: int) -> list[Comparison]:
+    return list(DropCounts().sift(read_comparisons([data])))[:count]
+
+
+def export(data: Path) -> None:
+    """The pairs as the peer reads them, and where the base lies."""
+    WORK.mkdir(exist_ok=True)
+    roles = {"human": "user", "assistant": "assistant"}
+    with (WORK / "pairs.jsonl").open("w") as stream:
+        for one in read(data, 10**9):
+            prompt = [{"role": roles[m.role], "content": m.text} for m in one.prompt.messages]
+            answers = [[{"role": "assistant", "content": r.text}] for r in (one.chosen, one.rejected)]
+            stream.write(json.dumps({"prompt": prompt, "chosen": answers[0], "rejected": answers[1]}) + "\n")
+    (WORK / "base").write_text(str(embedded_directory()))
+
+
+class TokenCount:
+    """Counts the tokens that rows lay, padding included."""
+
+    def __init__(self, trunk: Trunk) -> None:
+        self.laid, plain = 0, trunk.lay
+
+        def counted(groups: Sequence[Group]) -> Rows:
+            rows = plain(groups)
+            self.laid += rows.ids_RL.numel()
+            return rows
+
+        trunk.lay = counted  # type: ignore[method-assign]
+
+
+def train_pm(trunk: Trunk, comparisons: list[Comparison], device: str) -> dict[str, Any]:
+    settings = PreferenceSettings(
+        learning_rate=LEARNING_RATE, head_learning_rate=LEARNING_RATE, batch_pairs=BATCH, rank=RANK,
+        max_tokens=MAX_TOKENS, min_strength=1, token_budget=4096 if device == "cpu" else 32768,
+    )  # fmt: skip
+    count, laid = TokenCount(trunk), []
+    seconds = timed(
+        lambda: train_preference_model(
+            trunk, "pm", comparisons, settings, 0, on_step=lambda *_: laid.append(count.laid)
+        )
+    )
+    groups, _ = paired_groups(comparisons, trunk.encoder, MAX_TOKENS)
+    ideal = sum(
+        len(group.prompt) + len(group.branches[a]) + len(group.branches[b]) + 2
+        for group in groups for a, b in group.pairs
+    )  # fmt: skip
+    passed = sum(group.group.length + len(group.branches) for group in groups)
+    first_step = next(step_batches(groups, BATCH, np.random.default_rng(0)))
+    before = laid[0] - sum(batch_tokens(first_step, settings.token_budget))
+    return {
+        "seconds": seconds,
+        "pairs_per_second": len(comparisons) / seconds,
+        "token_ratio": (laid[-1] - before) / ideal,
+        "peak_share": arithmetic(trunk, passed) / seconds / matmul_peak(trunk),
+    }
+
+
+def batch_tokens(batch: Sequence[PairedGroup], budget: int) -> list[int]:
+    lengths = [paired.group.length + len(paired.branches) for paired in batch]
+    return [len(places) * max(lengths[p] for p in places) for places in token_batches(lengths, budget)]
+
+
+def arithmetic(trunk: Trunk, tokens: int) -> float:
+    """Floating-point operations of training a LoRA adapter on so many tokens: the frozen weights once forward and once
+    backward (to the states; they have no gradient of their own), the adapter's forward, and backward to both."""
+    linear = sum(layer.base.weight.numel() for layer in trunk._adapted)
+    low_rank = sum(RANK * sum(layer.base.weight.shape) for layer in trunk._adapted)
+    return tokens * (4.0 * linear + 6.0 * low_rank)
+
+
+def matmul_peak(trunk: Trunk, size: int = 2048) -> float:
+    """Operations a second of a large square matrix product in the trunk's number format, the best of several."""
+    if trunk.device.type == "cuda":
+        size = 8192
+    a, b = (torch.randn(size, size, dtype=trunk.dtype, device=trunk.device) for _ in range(2))
+    return 2 * size**3 / min(timed(lambda: a @ b) for _ in range(8))
+
+
+def timed(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def train_dpo(trunk: Trunk, comparisons: list[Comparison], device: str) -> dict[str, Any]:
+    """DPO on the same rows; the reference is the trunk without its adapter."""
+    trunk.add_adapter("policy", RANK, 0)
+    budget = 4096 if device == "cpu" else 32768
+
+    def run() -> None:
+        groups, _ = paired_groups(comparisons, trunk.encoder, MAX_TOKENS)
+        optimizer = MasterAdamW((trunk.adapter_parameters("policy").values(), LEARNING_RATE), clip_norm=1.0)
+        for batch in step_batches(groups, BATCH, np.random.default_rng(0)):
+            reference = [
+                torch.tensor([float(branch.sum()) for branch in row], device=trunk.device)
+                for row in branch_logprobs(trunk, None, [paired.group for paired in batch], 1.0)
+            ]
+            with trunk.using("policy", trained=True):
+                for places in token_batches([paired.group.length for paired in batch], budget):
+                    rows = trunk.lay([batch[place].group for place in places])
+                    logprobs_T, _ = trunk.logprobs_T(trunk.hidden_RLD(rows), rows, 1.0)
+                    sums_N = torch.stack([part.sum() for part in logprobs_T.split(rows.lengths_N.tolist())])
+                    chosen, rejected = numbered([batch[place] for place in places])
+                    expected_N = torch.cat([reference[place] for place in places])
+                    loss = dpo_loss(sums_N[chosen], sums_N[rejected], expected_N[chosen], expected_N[rejected], BETA)
+                    optimizer.accumulate(loss.total)
+                optimizer.step(sum(len(paired.pairs) for paired in batch))
+
+    seconds = timed(run)
+    return {"seconds": seconds, "pairs_per_second": len(comparisons) / seconds}
+
+
+def numbered(batch: Sequence[PairedGroup]) -> tuple[torch.Tensor, torch.Tensor]:
+    pairs, first = [], 0
+    for paired in batch:
+        pairs += [(first + a, first + b) for a, b in paired.pairs]
+        first += len(paired.branches)
+    both = torch.tensor(pairs)
+    return both[:, 0], both[:, 1]
+
+
+def score(trunk: Trunk, comparisons: list[Comparison], padded: bool) -> dict[str, Any]:
+    """Scores of all pairs: by rows, or as separate texts in random batches of 16."""
+    trunk.add_adapter("pm", RANK, 0)
+    head = ScoreHead(trunk.width, "last").to(trunk.device)
+    groups = [paired.group for paired in paired_groups(comparisons, trunk.encoder, MAX_TOKENS)[0]]
+
+    def in_random_batches() -> None:
+        texts = [Group(g.prompt, (branch,)) for g in closed(groups, trunk.encoder.context_end) for branch in g.branches]
+        with trunk.using("pm"):
+            for part in np.array_split(np.random.default_rng(0).permutation(len(texts)), -(-len(texts) // 16)):
+                rows = trunk.lay([texts[index] for index in part])
+                head(trunk.hidden_RLD(rows), rows).tolist()
+
+    work = in_random_batches if padded else lambda: score_branches(trunk, "pm", head, groups)
+    seconds = timed(work)
+    return {"seconds": seconds, "pairs_per_second": len(comparisons) / seconds}
+
+
+def compare_losses(trunk: Trunk, comparisons: list[Comparison], held_out: list[Comparison]) -> dict[str, Any]:
+    """Training on rows against training on padded single texts by plain means: step losses and final accuracy."""
+    settings = PreferenceSettings(
+        learning_rate=LEARNING_RATE, head_learning_rate=LEARNING_RATE, batch_pairs=BATCH, rank=RANK,
+        max_tokens=MAX_TOKENS, min_strength=1,
+    )  # fmt: skip
+    trained = train_preference_model(trunk, "pm", comparisons, settings, 0)
+    rowwise = [step["loss"] for step in trained.metrics]
+    accuracy = right(trunk, "pm", trained.head, held_out)
+
+    trunk.add_adapter("plain", RANK, 0)
+    head = ScoreHead(trunk.width, "last")
+    head.scale = trained.head.scale.clone()
+    optimizer = MasterAdamW(
+        (trunk.adapter_parameters("plain").values(), LEARNING_RATE), (head.parameters(), LEARNING_RATE), clip_norm=1.0
+    )
+    groups, _ = paired_groups(comparisons, trunk.encoder, MAX_TOKENS)
+    plain = []
+    with trunk.using("plain", trained=True):
+        for step, batch in enumerate(step_batches(groups, BATCH, np.random.default_rng(0))):
+            texts = closed([paired.group for paired in batch], trunk.encoder.context_end)
+            rows = trunk.lay([Group(g.prompt, (branch,)) for g in texts for branch in g.branches])
+            chosen, rejected = numbered(batch)
+            scores_N = head(trunk.hidden_RLD(rows), rows)
+            loss = preference_loss(scores_N[chosen], scores_N[rejected])
+            optimizer.accumulate(loss.total)
+            optimizer.step(loss.count, min(1.0, (step + 1) / settings.warmup))
+            plain.append(loss.total.item() / loss.count)
+    gaps = np.abs(np.array(rowwise) - np.array(plain))
+    return {
+        "steps": len(plain), "largest_gap": float(gaps.max()), "accuracy_rows": accuracy,
+        "accuracy_padded": right(trunk, "plain", head, held_out),
+    }  # fmt: skip
+
+
+def right(trunk: Trunk, adapter: str, head: ScoreHead, comparisons: list[Comparison]) -> float:
+    groups, _ = paired_groups(comparisons, trunk.encoder, MAX_TOKENS)
+    scores = score_branches(trunk, adapter, head, [paired.group for paired in groups])
+    return float(
+        np.mean([row[a] > row[b] for paired, row in zip(groups, scores, strict=True) for a, b in paired.pairs])
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--pairs", type=int, default=512)
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    options = parser.parse_args()
+    keep_freed_memory()
+    if options.task == "export":
+        return export(options.data)
+    comparisons = read(options.data, options.pairs + 200)
+    used, others = comparisons[: options.pairs], comparisons[options.pairs :]
+    trunk = load_base(EMBEDDED, DialogueFormat(), getattr(torch, options.dtype), options.device)
+    tasks: dict[str, Callable[[], dict[str, Any]]] = {
+        "pm": lambda: train_pm(trunk, used, options.device),
+        "dpo": lambda: train_dpo(trunk, used, options.device),
+        "score": lambda: score(trunk, used, padded=False),
+        "score-padded": lambda: score(trunk, used, padded=True),
+        "pm-padded": lambda: compare_losses(trunk, used, others),
+    }
+    result = tasks[options.task]()
+    memory = torch.cuda.max_memory_allocated() if options.device == "cuda" else peak_memory_bytes()
+    print(json.dumps({**result, "peak_memory_bytes": memory}))
+
+
+if __name__ == "__main__":
+    main()

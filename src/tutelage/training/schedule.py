@@ -1,0 +1,22 @@
+"""How the learning rate goes over the steps of a run."""
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+def rate_factor(step: int, steps: int, warmup: int, schedule: Schedule) -> float:
+    """What the learning rate is multiplied by at a step (from 0) of `steps`.
+
+    It rises over the first `warmup` steps to 1; then it stays there, or falls towards 0, reached behind the last step,
+    on a line or on half a cosine.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    if schedule == "linear":
+        return 1 - done
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * done)) / 2
+    return 1.0
