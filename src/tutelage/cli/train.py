@@ -254,7 +254,7 @@ class TrainPM:
             write_jsonl(beside / "metrics.jsonl", trained.metrics)
             card = {
                 "snapshot": snapshot.name, "base": trunk.name, "format": asdict(trunk.encoder.format), **origin,
-                "held_out_share": self.held_out, "mixture": {"pairs": self.pairs, "harmless_share": self.harmless_share},
+                "held_out_share": self.held_out, "pairs_asked": self.pairs, "harmless_share": self.harmless_share,
                 "reference": {"prompts": REFERENCE_GROUPS, "mean_taken_off": float(trained.head.offset)},
                 **result, "versions": versions(),
             }  # fmt: skip

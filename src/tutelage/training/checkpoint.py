@@ -63,9 +63,8 @@ class Checkpoints:
         """Write a checkpoint in the place of the last, whole or not at all."""
         with replacing(self.place) as beside:
             beside.mkdir()
-            save_file(
-                {key: tensor.contiguous() for key, tensor in progress.tensors.items()}, beside / "state.safetensors"
-            )
+            tensors = {key: tensor.contiguous() for key, tensor in progress.tensors.items()}
+            save_file(tensors, beside / "state.safetensors")
             write_json(
                 beside / "progress.json",
                 {
