@@ -3,6 +3,7 @@
 # make test      all tests, at most 10 minutes
 # make check     style, types and floors
 # make test-hard the tests that train and kill for longer
+# make bench-pm DATA=FILE  preference-model training against TRL, on this machine
 # make clean     remove .venv and caches; runs/ is yours and stays
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test check test-hard clean
+.PHONY: install demo test check test-hard bench-pm clean
 
 install: $(INSTALLED)
 
@@ -43,6 +44,19 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The peer that ours is measured against, in an environment of its own. DATA: an HH-RLHF file of full dialogues.
+PEER := benchmarks/.peer
+DEVICE ?= cpu
+bench-pm: install $(PEER)/.installed
+	@test -n "$(DATA)" || { echo "name an HH-RLHF file of full dialogues: make bench-pm DATA=pairs.jsonl.gz" >&2; exit 2; }
+	$(BIN)/python benchmarks/bench_pm.py --data $(DATA) --device $(DEVICE) --peer-python $(PEER)/bin/python \
+		--out benchmarks/results/pm-$(DEVICE).json
+
+$(PEER)/.installed: benchmarks/peer-requirements.txt
+	$(PYTHON) -m venv --clear $(PEER)
+	$(PEER)/bin/python -m pip install --quiet -r $<
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -17,7 +17,7 @@ from tutelage.modeling.base import EMBEDDED, embedded_directory, load_base
 from tutelage.modeling.encoding import DialogueFormat
 from tutelage.modeling.heads import ScoreHead
 from tutelage.modeling.passes import branch_logprobs, closed, score_branches
-from tutelage.modeling.rows import Group, Rows, token_batches
+from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.machine import keep_freed_memory, peak_memory_bytes
 from tutelage.training.losses import dpo_loss, preference_loss
@@ -45,50 +45,32 @@ def export(data: Path) -> None:
     (WORK / "base").write_text(str(embedded_directory()))
 
 
-class TokenCount:
-    """Counts the tokens that rows lay, padding included."""
-
-    def __init__(self, trunk: Trunk) -> None:
-        self.laid, plain = 0, trunk.lay
-
-        def counted(groups: Sequence[Group]) -> Rows:
-            rows = plain(groups)
-            self.laid += rows.ids_RL.numel()
-            return rows
-
-        trunk.lay = counted  # type: ignore[method-assign]
-
-
 def train_pm(trunk: Trunk, comparisons: list[Comparison], device: str) -> dict[str, Any]:
     settings = PreferenceSettings(
         learning_rate=LEARNING_RATE, head_learning_rate=LEARNING_RATE, batch_pairs=BATCH, rank=RANK,
         max_tokens=MAX_TOKENS, min_strength=1, token_budget=4096 if device == "cpu" else 32768,
     )  # fmt: skip
-    count, laid = TokenCount(trunk), []
-    seconds = timed(
-        lambda: train_preference_model(
-            trunk, "pm", comparisons, settings, 0, on_step=lambda *_: laid.append(count.laid)
-        )
-    )
     groups, _ = paired_groups(comparisons, trunk.encoder, MAX_TOKENS)
     ideal = sum(
         len(group.prompt) + len(group.branches[a]) + len(group.branches[b]) + 2
         for group in groups for a, b in group.pairs
     )  # fmt: skip
-    passed = sum(group.group.length + len(group.branches) for group in groups)
-    first_step = next(step_batches(groups, BATCH, np.random.default_rng(0)))
-    before = laid[0] - sum(batch_tokens(first_step, settings.token_budget))
+    lengths = [[paired.group.length + len(paired.branches) for paired in batch] for batch in batches_of(groups)]
+    laid = sum(
+        len(places) * max(step[place] for place in places)
+        for step in lengths for places in trunk.batches(step, settings.token_budget)
+    )  # fmt: skip
+    seconds = timed(lambda: train_preference_model(trunk, "pm", comparisons, settings, 0))
     return {
         "seconds": seconds,
         "pairs_per_second": len(comparisons) / seconds,
-        "token_ratio": (laid[-1] - before) / ideal,
-        "peak_share": arithmetic(trunk, passed) / seconds / matmul_peak(trunk),
+        "token_ratio": laid / ideal,
+        "peak_share": arithmetic(trunk, sum(map(sum, lengths))) / seconds / matmul_peak(trunk),
     }
 
 
-def batch_tokens(batch: Sequence[PairedGroup], budget: int) -> list[int]:
-    lengths = [paired.group.length + len(paired.branches) for paired in batch]
-    return [len(places) * max(lengths[p] for p in places) for places in token_batches(lengths, budget)]
+def batches_of(groups: Sequence[PairedGroup]) -> list[list[PairedGroup]]:
+    return list(step_batches(groups, BATCH, np.random.default_rng(0)))
 
 
 def arithmetic(trunk: Trunk, tokens: int) -> float:
@@ -123,13 +105,13 @@ def train_dpo(trunk: Trunk, comparisons: list[Comparison], device: str) -> dict[
     def run() -> None:
         groups, _ = paired_groups(comparisons, trunk.encoder, MAX_TOKENS)
         optimizer = MasterAdamW((trunk.adapter_parameters("policy").values(), LEARNING_RATE), clip_norm=1.0)
-        for batch in step_batches(groups, BATCH, np.random.default_rng(0)):
+        for batch in batches_of(groups):
             reference = [
                 torch.tensor([float(branch.sum()) for branch in row], device=trunk.device)
                 for row in branch_logprobs(trunk, None, [paired.group for paired in batch], 1.0)
             ]
             with trunk.using("policy", trained=True):
-                for places in token_batches([paired.group.length for paired in batch], budget):
+                for places in trunk.batches([paired.group.length for paired in batch], budget):
                     rows = trunk.lay([batch[place].group for place in places])
                     logprobs_T, _ = trunk.logprobs_T(trunk.hidden_RLD(rows), rows, 1.0)
                     sums_N = torch.stack([part.sum() for part in logprobs_T.split(rows.lengths_N.tolist())])
@@ -189,7 +171,7 @@ def compare_losses(trunk: Trunk, comparisons: list[Comparison], held_out: list[C
     groups, _ = paired_groups(comparisons, trunk.encoder, MAX_TOKENS)
     plain = []
     with trunk.using("plain", trained=True):
-        for step, batch in enumerate(step_batches(groups, BATCH, np.random.default_rng(0))):
+        for step, batch in enumerate(batches_of(groups)):
             texts = closed([paired.group for paired in batch], trunk.encoder.context_end)
             rows = trunk.lay([Group(g.prompt, (branch,)) for g in texts for branch in g.branches])
             chosen, rejected = numbered(batch)
@@ -223,7 +205,8 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     if options.task == "export":
-        return export(options.data)
+        export(options.data)
+        return
     comparisons = read(options.data, options.pairs + 200)
     used, others = comparisons[: options.pairs], comparisons[options.pairs :]
     trunk = load_base(EMBEDDED, DialogueFormat(), getattr(torch, options.dtype), options.device)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention.flex_attention import create_mask
 
-from tutelage.modeling.rows import PAD, PASS_COST, Group, Rows, lay, token_batches
+from tutelage.modeling.rows import BLOCK, PAD, PASS_COST, Group, Rows, lay, packed_batches, token_batches
 from tutelage.modeling.trunk import Trunk
 
 from .toys import add_random_adapter, apart, assert_same, naive_logits, numbers, random_groups, random_head
@@ -61,7 +62,9 @@ def test_a_token_looks_back_at_the_prompt_and_its_own_branch_only(groups: list[G
     for row, group in enumerate(groups):
         owner = owners(group, mask.shape[-1])
         for query, own in enumerate(owner):
-            seen = [key <= query and (of == 0 or of == own) for key, of in enumerate(owner)]
+            seen = [
+                key <= query and (of == own if PAD in (of, own) else of in (0, own)) for key, of in enumerate(owner)
+            ]
             assert mask[row, query].tolist() == seen
             assert any(seen)  # a softmax over nothing would be NaN
 
@@ -102,6 +105,40 @@ def test_no_other_cut_of_the_sorted_rows_costs_less(lengths: list[int], budget: 
     assert sum(len(batch) * max(lengths[index] for index in batch) + PASS_COST for batch in batches) == least
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 90), max_size=30), st.integers(1, 200))
+def test_packed_batches_keep_the_order_within_the_budget(lengths: list[int], budget: int) -> None:
+    batches = list(packed_batches(lengths, budget))
+    assert [index for batch in batches for index in batch] == list(range(len(lengths)))
+    assert all(len(batch) == 1 or sum(lengths[index] for index in batch) <= budget for batch in batches)
+
+
+@settings(max_examples=30, deadline=None)
+@given(GROUPS)
+def test_packed_groups_look_at_nothing_of_one_another(groups: list[Group]) -> None:
+    apart_, packed = lay(groups), lay(groups, packed=True)
+    assert packed.ids_RL.shape[0] == 1
+    assert packed.ids_RL.shape[1] % BLOCK == 0
+    mask, start = packed.mask_R1LL()[0, 0], 0
+    for row, group in enumerate(groups):
+        own = slice(start, start + group.length)
+        assert torch.equal(packed.ids_RL[0, own], apart_.ids_RL[row, : group.length])
+        assert torch.equal(packed.positions_RL[0, own], apart_.positions_RL[row, : group.length])
+        assert torch.equal(mask[own, own], apart_.mask_R1LL()[row, 0, : group.length, : group.length])
+        assert not mask[own, :start].any()
+        assert not mask[own, own.stop :].any()
+        start = own.stop
+    assert mask.any(-1).all()
+
+
+def test_the_block_mask_is_the_dense_mask() -> None:
+    rows = lay(random_groups(3, 9), packed=True)
+    dense = rows.mask_R1LL()[0, 0]
+    places = torch.arange(len(dense))
+    blockwise = create_mask(rows.block_mask().mask_mod, 1, 1, len(places), len(places), device="cpu")
+    assert torch.equal(blockwise[0, 0], dense)
+
+
 # The numbers: invariants 1 and 2.
 
 
@@ -113,6 +150,21 @@ def test_numbers_and_gradients_equal_those_of_separate_rows(tiny: Trunk) -> None
     assert_same(together.scores, separate.scores)
     assert_same(together.logprobs, separate.logprobs)
     assert_same(together.gradient, separate.gradient)
+    packed = numbers(tiny, "a", head, [lay(groups, packed=True)])
+    assert_same(packed.scores, separate.scores)
+    assert_same(packed.logprobs, separate.logprobs)
+    assert_same(packed.gradient, separate.gradient)
+
+
+def test_blockwise_attention_gives_the_numbers_of_the_dense_mask(
+    tiny: Trunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_random_adapter(tiny, "a")
+    head, rows = random_head(tiny, "mean"), lay(random_groups(0, 5), packed=True)
+    with tiny.using("a"):
+        dense = head(tiny.hidden_RLD(rows), rows)
+        monkeypatch.setattr(Trunk, "packs", True)
+        assert_same(head(tiny.hidden_RLD(rows), rows), dense)
 
 
 @pytest.mark.parametrize("base", ["tiny", "embedded"])

@@ -26,6 +26,7 @@ def test_the_share_and_the_size_are_what_was_asked_for(pairs: int, share: float,
 @given(st.floats(0, 1))
 def test_without_a_size_it_is_the_largest_of_that_share(share: float) -> None:
     size = len(mix(COMPARISONS, None, share, 0))
+    assert size >= 10
     with pytest.raises(InputError, match="asks for"):
         mix(COMPARISONS, size + 3, share, 0)
 

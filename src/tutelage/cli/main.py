@@ -20,7 +20,8 @@ from tutelage.cli.judge import Judge
 from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
 from tutelage.cli.score import Score
-from tutelage.cli.train import TrainPM
+from tutelage.cli.study import StudyCommand
+from tutelage.cli.train import TrainPM, TrainPMP
 from tutelage.plumbing.errors import CheckFailed, InputError
 
 DESCRIPTION = """Raise an assistant by the feedback of people, after arXiv:2204.05862. Start with `tutelage demo`.
@@ -57,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
     app.command(_group(stats=DataStats, convert=DataConvert), name="data", help="Look into comparisons, convert them.")
-    app.command(_group(pm=TrainPM), name="train", help="Train one model.")
-    for name, command in {"score": Score, "rate": Rate, "judge": Judge, "doctor": Doctor}.items():
+    app.command(_group(pm=TrainPM, pmp=TrainPMP), name="train", help="Train one model.")
+    for name, command in {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}.items():
         app.command(name=name)(command)
     app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")
     return app

@@ -49,6 +49,8 @@ class TrainPM:
     """The snapshot directory to write."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|DIR|HUB")] = "smollm2-135m-instruct"
     """The base: smollm2-135m-instruct (embedded), a directory or a hub id; tiny-random: a toy for tests."""
+    init: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Start from this preference model, one that was pretrained on votes, say, and keep its rank, layers and pooling."""
     kind: Kind = "helpful"
     """The kind of the comparisons of hh and trl files, which do not say it."""
     held_out: float = 0.1
@@ -86,7 +88,7 @@ class TrainPM:
     label_smoothing: float = 0.0
     """How likely a judgment is taken to be the wrong way round, 0 to 0.5."""
     harmless_weight: float = 1.0
-    """What a harmless comparison counts in the loss, a helpful one counting 1 (λ of the paper's section 3.4)."""
+    """What a harmless comparison counts in the loss, a helpful one counting 1 (λ of the paper's loss weighting)."""
     clip_norm: float = 1.0
     """Largest norm of a step's gradient."""
     eval_every: int = 0
@@ -132,7 +134,8 @@ class TrainPM:
         started = time.perf_counter()
         with progress_bar("preference model", self.epochs * len(material.train), "pairs") as bar:
             trained = train_preference_model(
-                trunk, ADAPTER, material.train, settings, self.seed, _reporting(bar), material.held_out, checkpoints
+                trunk, ADAPTER, material.train, settings, self.seed, _reporting(bar), material.held_out, checkpoints,
+                self.init,
             )
         seconds = time.perf_counter() - started
         held_out, too_long = _measure(trunk, trained, material.held_out, settings.max_tokens)
@@ -161,6 +164,7 @@ class TrainPM:
         console.print(f"snapshot {result['snapshot']}: {result['out']}", highlight=False)
 
     def _settings(self) -> "PreferenceSettings":
+        from tutelage.modeling.snapshot import read_card
         from tutelage.training.preference import PreferenceSettings
 
         if not 0 <= self.held_out < 1:
@@ -173,9 +177,14 @@ class TrainPM:
             raise InputError(f"--harmless-share must lie between 0 and 1, not {self.harmless_share}")
         if self.patience and not (self.eval_every and self.held_out):
             raise InputError("--patience needs --eval-every and --held-out: without measurements nothing can stall")
-        names = [setting.name for setting in fields(PreferenceSettings)]
+        values = {setting.name: getattr(self, setting.name) for setting in fields(PreferenceSettings)}
+        if self.init is not None:
+            card = read_card(self.init)
+            if card.pooling is None:
+                raise InputError(f"--init {self.init}: a policy; give a preference model")
+            values |= {"rank": card.rank, "layers": card.layers, "pooling": card.pooling}
         try:
-            return PreferenceSettings(**{name: getattr(self, name) for name in names})
+            return PreferenceSettings(**values)
         except ValueError as error:
             name, said = str(error).split(" ", 1)
             raise InputError(f"--{name.replace('_', '-')} {said}") from error
@@ -201,7 +210,8 @@ class TrainPM:
         kept, weak = drop_weakest(read, self.min_strength)
         drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak})
         train, held_out = split_by_prompt(kept, self.held_out, SPLIT_SALT)
-        material = Material(mix(train, self.pairs, self.harmless_share, self.seed), held_out, files, drops)
+        mixed = mix(train, self.pairs, self.harmless_share, self.seed)
+        material = Material(self._forms(mixed), self._forms(held_out), files, drops)
         if not material.train or (self.held_out and not material.held_out):
             names = ", ".join(map(str, self.comparisons)) or "no file named"
             raise InputError(
@@ -210,12 +220,17 @@ class TrainPM:
             )
         return material
 
+    def _forms(self, comparisons: list[Comparison]) -> list[Comparison]:
+        """What is made of the comparisons before they are trained on and tried."""
+        return comparisons
+
     def _checkpoints(self, trunk: "Trunk", settings: "PreferenceSettings", material: Material) -> "Checkpoints":
         """Where this training leaves its checkpoints: beside --out, so that a snapshot appears there only when whole.
 
         Raises:
             InputError: one lies there and it was not said what to do with it, or none does that --resume could take up.
         """
+        from tutelage.modeling.snapshot import read_card
         from tutelage.training.checkpoint import Checkpoints
 
         out = self.out.resolve()
@@ -224,6 +239,7 @@ class TrainPM:
             "base": trunk.weights_hash, "fingerprint": trunk.encoder.fingerprint, "dtype": self.dtype,
             "device": self.device, "settings": asdict(settings), "seed": self.seed, "data": material.files,
             "kind": self.kind, "held_out": self.held_out, "pairs": self.pairs, "harmless_share": self.harmless_share,
+            "init": read_card(self.init).weights_hash if self.init else None,
         }  # fmt: skip
         checkpoints = Checkpoints(place, identity, self.checkpoint_every)
         if self.resume and not place.exists():
@@ -244,11 +260,14 @@ class TrainPM:
     ) -> str:
         """Write the snapshot with its loss curve and card, whole or not at all; returns its name."""
         from tutelage.loop.run import versions
-        from tutelage.modeling.snapshot import save_snapshot
+        from tutelage.modeling.snapshot import read_card, save_snapshot
         from tutelage.plumbing.files import replacing, write_json, write_jsonl
         from tutelage.training.preference import REFERENCE_GROUPS
 
-        origin = {"data": material.files, "settings": asdict(settings), "seed": self.seed, "dtype": self.dtype}
+        origin = {
+            "data": material.files, "settings": asdict(settings), "seed": self.seed, "dtype": self.dtype,
+            "initial": read_card(self.init).name if self.init else None,
+        }  # fmt: skip
         with replacing(self.out.resolve()) as beside:
             snapshot = save_snapshot(beside, trunk, ADAPTER, settings.rank, trained.head, origin)
             write_jsonl(beside / "metrics.jsonl", trained.metrics)
@@ -260,6 +279,23 @@ class TrainPM:
             }  # fmt: skip
             write_json(beside / "model_card.json", card)
         return snapshot.name
+
+
+@dataclass(frozen=True)
+class TrainPMP(TrainPM):
+    """Pretrain a preference model on what is not people's judgments of two answers: votes, ranked trees, edits.
+
+    Every pair becomes two, `GOOD: A` over `BAD: A` and `BAD: B` over `GOOD: B`: that transfers better to what comes
+    after (Askell et al. 2021). Train on people's comparisons next: `tutelage train pm --init DIR`. Else like `train pm`.
+    """
+
+    plain: bool = False
+    """Take the pairs as they are."""
+
+    def _forms(self, comparisons: list[Comparison]) -> list[Comparison]:
+        from tutelage.corpus.binarised import binarised
+
+        return comparisons if self.plain else [form for one in comparisons for form in binarised(one)]
 
 
 def _require_place(out: Path, overwrite: bool) -> None:

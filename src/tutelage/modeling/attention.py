@@ -3,11 +3,13 @@
 B batch, H query heads, K key/value heads, G = H / K, Q queries, L keys, D head width.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from transformers import AttentionInterface
 
 from tutelage.plumbing.errors import InputError
@@ -20,12 +22,13 @@ def attention(
     query_BHQD: Tensor,
     key_BKLD: Tensor,
     value_BKLD: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | BlockMask | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     **unused: Any,
 ) -> tuple[Tensor, None]:
-    """Masked attention; True in `attention_mask` (B, 1, Q, L) means "may look". Returns (B, Q, H, D).
+    """Masked attention; returns (B, Q, H, D). True in `attention_mask` (B, 1, Q, L) means "may look"; a block mask says
+    so by blocks.
 
     Raises:
         InputError: the model asks for what would change its numbers if it were left out: dropout, soft caps, biases,
@@ -41,7 +44,10 @@ def attention(
             f"the base attends to {window} tokens at a time, but a row has {key_BKLD.shape[2]}; "
             "lower max_tokens, or choose a base without a sliding window"
         )
-    attend = _decode if query_BHQD.shape[2] == 1 else _masked
+    if isinstance(attention_mask, BlockMask):
+        attend: Any = _blockwise
+    else:
+        attend = _decode if query_BHQD.shape[2] == 1 else _masked
     out_BHQD = attend(query_BHQD, key_BKLD, value_BKLD, attention_mask, scaling or query_BHQD.shape[-1] ** -0.5)
     return out_BHQD.transpose(1, 2).contiguous(), None
 
@@ -50,6 +56,18 @@ def _masked(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scal
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, scale=scale, is_causal=mask is None, enable_gqa=key.shape[1] < query.shape[1]
     )
+
+
+def _blockwise(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float) -> Tensor:
+    """FlexAttention, which passes over blocks that the mask leaves empty; compiled where that can be done."""
+    attend = _compiled_flex() if query.is_cuda else flex_attention
+    out: Tensor = attend(query, key, value, block_mask=mask, scale=scale, enable_gqa=key.shape[1] < query.shape[1])
+    return out
+
+
+@cache
+def _compiled_flex() -> Any:
+    return torch.compile(flex_attention, dynamic=True)
 
 
 def _decode(query_BH1D: Tensor, key_BKLD: Tensor, value_BKLD: Tensor, mask_B11L: Tensor | None, scale: float) -> Tensor:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tutelage.modeling.heads import ScoreHead, token_features_TF
-from tutelage.modeling.rows import Group, Rows, token_batches
+from tutelage.modeling.rows import Group, Rows
 from tutelage.modeling.trunk import Trunk
 
 TOKEN_BUDGET = 2048  # row tokens a pass: enough to keep two cores busy, little enough to stay in their caches
+GPU_TOKEN_BUDGET = 32768
 
 Array = NDArray[np.float64]
 
@@ -84,7 +85,8 @@ def _by_branch(trunk: Trunk, groups: Sequence[Group], measure: Callable[[Rows], 
     """`measure` gives one value a branch of its rows; returns them by group, in the order of `groups`."""
     results: list[list[Any]] = [[] for _ in groups]
     with torch.no_grad():
-        for batch in token_batches([group.length for group in groups], TOKEN_BUDGET):
+        budget = GPU_TOKEN_BUDGET if trunk.packs else TOKEN_BUDGET
+        for batch in trunk.batches([group.length for group in groups], budget):
             values = iter(measure(trunk.lay([groups[index] for index in batch])))
             for index in batch:
                 results[index] = [next(values) for _ in groups[index].branches]

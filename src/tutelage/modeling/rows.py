@@ -1,7 +1,8 @@
 """Rows `[prompt | response A | response B …]`: the one layout in which every trained and scored token passes the trunk.
 
 A prompt is laid once and its branches behind it. Each branch attends to the prompt and to itself, and its positions
-go on from the prompt's end, so that every number equals that of a separate row [prompt + branch].
+go on from the prompt's end, so that every number equals that of a separate row [prompt + branch]. On a GPU several
+groups share a long row, each for itself.
 R rows, L row length, N branches, T response tokens over all branches, D width.
 """
 
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
+BLOCK = 128  # tokens of a FlexAttention block
 PASS_COST = 64  # row tokens that take as long as a pass takes beside its arithmetic, on a CPU
 PAD, PROMPT = -1, 0  # segments; the branches of a row are 1, 2, …
 
@@ -36,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Rows:
-    """Groups laid as padded rows, one group a row, with integer places; nothing is ever inferred from token ids.
+    """Groups laid as padded rows, with integer places; nothing is ever inferred from token ids.
 
     Branches are numbered 0…N-1 in the order of groups; their tokens 0…T-1 in the order of branches. Places are flat
     indices into R·L. `before_T` is the place of the token that predicts response token t: the one ahead of it in its
@@ -46,6 +49,7 @@ class Rows:
     ids_RL: Tensor
     positions_RL: Tensor
     segments_RL: Tensor
+    groups_RL: Tensor
     at_T: Tensor
     before_T: Tensor
     targets_T: Tensor
@@ -57,34 +61,62 @@ class Rows:
         return self.lengths_N.cumsum(0) - 1
 
     def mask_R1LL(self) -> Tensor:
-        """True where a query (third axis) may look at a key (fourth): causal, and to the prompt or its own branch."""
-        query, key = self.segments_RL[:, :, None], self.segments_RL[:, None, :]
-        causal = torch.ones(self.ids_RL.shape[1], self.ids_RL.shape[1], dtype=torch.bool, device=query.device).tril()
-        return (causal & ((key == PROMPT) | (key == query)))[:, None]
+        """True where a query (third axis) may look at a key (fourth): causal, in its group, at the prompt or its own
+        branch."""
+        places = torch.arange(self.ids_RL.shape[1], device=self.ids_RL.device)
+        rows = torch.arange(self.ids_RL.shape[0], device=self.ids_RL.device)
+        return self._may_look(rows[:, None, None, None], None, places[:, None], places)
+
+    def block_mask(self) -> BlockMask:
+        """The same for FlexAttention, which passes over blocks of the row in which nothing may look at anything."""
+        R, L = self.ids_RL.shape
+        return create_block_mask(self._may_look, R, None, L, L, device=self.ids_RL.device.type)
+
+    def _may_look(self, row: Tensor, head: Tensor | None, query: Tensor, key: Tensor) -> Tensor:
+        segment, own = self.segments_RL[row, key], self.segments_RL[row, query]
+        same_group = self.groups_RL[row, key] == self.groups_RL[row, query]
+        return (query >= key) & same_group & ((segment == PROMPT) | (segment == own))
 
 
-def lay(groups: Sequence[Group], device: torch.device | None = None) -> Rows:
-    """Groups as rows, padded on the right to the longest."""
-    length = max(group.length for group in groups)
-    ids = np.zeros((len(groups), length), np.int64)
-    positions = np.zeros_like(ids)
-    segments = np.full_like(ids, PAD)
+def lay(groups: Sequence[Group], device: torch.device | None = None, packed: bool = False) -> Rows:
+    """Groups as rows: one a row, padded on the right to the longest; `packed`: all in one, padded to whole blocks."""
+    longest, total = max(group.length for group in groups), sum(group.length for group in groups)
+    shape = (1, -(-total // BLOCK) * BLOCK) if packed else (len(groups), longest)
+    ids = np.zeros(shape, np.int64)
+    positions, owners, segments = np.zeros_like(ids), np.full_like(ids, PAD), np.full_like(ids, PAD)
     at, before, targets, lengths = [], [], [], []
-    for row, group in enumerate(groups):
-        start = split = len(group.prompt)
-        ids[row, :split], positions[row, :split], segments[row, :split] = group.prompt, np.arange(split), PROMPT
-        for number, branch in enumerate(group.branches, start=1):
-            place = slice(start, start + len(branch))
-            ids[row, place], segments[row, place] = branch, number
-            positions[row, place] = np.arange(split, split + len(branch))
-            places = np.arange(place.start, place.stop) + row * length
+    first = 0
+    for number, group in enumerate(groups):
+        first = first if packed else number * shape[1]
+        split, end = first + len(group.prompt), first + group.length
+        owners.flat[first:end] = number
+        ids.flat[first:split], segments.flat[first:split] = group.prompt, PROMPT
+        positions.flat[first:split] = np.arange(len(group.prompt))
+        start = split
+        for segment, branch in enumerate(group.branches, start=1):
+            places = np.arange(start, start + len(branch))
+            ids.flat[places], segments.flat[places] = branch, segment
+            positions.flat[places] = len(group.prompt) + np.arange(len(branch))
             at.append(places)
-            before.append(np.concatenate([[row * length + split - 1], places[:-1]]))
+            before.append(np.concatenate([[split - 1], places[:-1]]))
             targets.append(np.array(branch))
             lengths.append(len(branch))
-            start = place.stop
-    arrays = ids, positions, segments, *map(np.concatenate, (at, before, targets)), np.array(lengths)
+            start += len(branch)
+        first = end
+    arrays = ids, positions, segments, owners, *map(np.concatenate, (at, before, targets)), np.array(lengths)
     return Rows(*(torch.from_numpy(array).to(device) for array in arrays))
+
+
+def packed_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices in order, cut so that the tokens of a batch, packed in one row, stay within `budget`."""
+    batch: list[int] = []
+    for index, length in enumerate(lengths):
+        if batch and sum(lengths[other] for other in batch) + length > budget:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tutelage.modeling.adapters import AdaptedLinear
 from tutelage.modeling.encoding import Encoder
-from tutelage.modeling.rows import Group, Rows, lay
+from tutelage.modeling.rows import Group, Rows, lay, packed_batches, token_batches
 from tutelage.plumbing.errors import InputError
 
 HEAD_CHUNK = 512  # response tokens that pass the LM head at once: 512 x 49k vocabulary x 4 bytes = 100 MB of logits
@@ -30,6 +30,11 @@ class Trunk:
         self._lm_head = _plain_head(model)
         self._adapted_paths = _make_adaptable(self._decoder)
         self._active: str | None = None
+
+    @property
+    def packs(self) -> bool:
+        """Whether groups share a row: where attention can pass over what may not be looked at."""
+        return self.device.type == "cuda"
 
     @property
     def device(self) -> torch.device:
@@ -138,7 +143,7 @@ class Trunk:
         """Hidden states of all tokens of the rows, after all layers or the first `layers` of them (and the norm)."""
         with self._cut_to(layers):
             out = self._decoder(
-                input_ids=rows.ids_RL, attention_mask=rows.mask_R1LL(), position_ids=rows.positions_RL, use_cache=False
+                input_ids=rows.ids_RL, attention_mask=rows.block_mask() if self.packs else rows.mask_R1LL(), position_ids=rows.positions_RL, use_cache=False
             )
         return cast(Tensor, out.last_hidden_state)
 
@@ -164,7 +169,11 @@ class Trunk:
 
     def lay(self, groups: Sequence[Group]) -> Rows:
         """Groups as rows on the trunk's device."""
-        return lay(groups, self.device)
+        return lay(groups, self.device, self.packs)
+
+    def batches(self, lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+        """Indices of groups of these lengths, in batches of at most `budget` row tokens."""
+        return packed_batches(lengths, budget) if self.packs else token_batches(lengths, budget)
 
     def logits(self, states: Tensor, temperature: float) -> Tensor:
         """fp32 logits of the policy: the temperature is part of it, here and nowhere else."""

@@ -1,4 +1,4 @@
-"""Mixtures of helpful and harmless comparisons at a stated size (Bai et al. 2022, section 3.3.2 and figure 26)."""
+"""Mixtures of helpful and harmless comparisons at a stated size (the tension between the two: Bai et al. 2022)."""
 
 from collections.abc import Sequence
 
@@ -31,6 +31,9 @@ def mix(
         counts = {"comparisons": (wanted, len(comparisons))}
     else:
         wanted = _most(len(places["helpful"]), len(places["harmless"]), harmless_share) if pairs is None else pairs
+        if comparisons and not wanted and pairs is None:
+            there = " and ".join(f"{len(of_kind)} {kind}" for kind, of_kind in places.items())
+            raise InputError(f"a harmless share of {harmless_share} cannot be had from {there} comparisons")
         harmless = round(wanted * harmless_share)
         chosen = np.concatenate([places["helpful"][: wanted - harmless], places["harmless"][:harmless]])
         counts = {

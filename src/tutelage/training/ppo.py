@@ -14,7 +14,6 @@ import torch
 
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.passes import branch_logprobs
-from tutelage.modeling.rows import token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.advantages import (
@@ -206,7 +205,7 @@ def _update(
         for _ in range(settings.epochs):
             for part in np.array_split(rng.permutation(len(batch.groups)), settings.minibatches):
                 in_part = 0
-                for places in token_batches([batch.groups[i].length for i in part], settings.token_budget):
+                for places in trunk.batches([batch.groups[i].length for i in part], settings.token_budget):
                     chosen = [int(part[place]) for place in places]
                     rows = trunk.lay([batch.groups[i] for i in chosen])
                     logprobs_T, entropy_T = trunk.logprobs_T(trunk.hidden_RLD(rows), rows, parameters.temperature)

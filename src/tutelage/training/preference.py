@@ -7,6 +7,7 @@ the comparisons, a fixed learning rate, every choice taken for certain, helpful 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor
 from tutelage.dialogue import Comparison
 from tutelage.modeling.heads import Pooling, ScoreHead
 from tutelage.modeling.passes import branch_features, closed, score_branches
-from tutelage.modeling.rows import token_batches
+from tutelage.modeling.rows import Group
+from tutelage.modeling.snapshot import load_snapshot, read_card
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.checkpoint import Checkpoints, Metrics, Progress
@@ -62,7 +64,7 @@ class PreferenceSettings:
     label_smoothing: float = 0.0
     """how likely a judgment is taken to be the wrong way round"""
     harmless_weight: float = 1.0
-    """λ of loss = helpful + λ · harmless (section 3.4)"""
+    """λ of loss = helpful + λ · harmless (Bai et al. 2022, loss weighting)"""
     clip_norm: float = 1.0
     """largest norm of a step's gradient"""
     eval_every: int = 0
@@ -103,10 +105,12 @@ def train_preference_model(
     on_step: Callable[[int, Metrics], None] = lambda pairs, metrics: None,
     held_out: Sequence[Comparison] = (),
     checkpoints: Checkpoints | None = None,
+    initial: Path | None = None,
 ) -> Trained:
-    """Train on the comparisons; the adapter is made anew on the trunk. `held_out` is measured every `eval_every` steps.
+    """Train on the comparisons; `held_out` is measured every `eval_every` steps.
 
-    Goes on from the last checkpoint if there is one: on CPU to the same bits as without a break. Scores are shifted to
+    The adapter is made anew on the trunk, or begins as that of `initial`, the snapshot of a preference model of the
+    same rank, layers and pooling (one that was pretrained on votes, say), and so does the head. Goes on from the last checkpoint if there is one: on CPU to the same bits as without a break. Scores are shifted to
     mean 0 over the responses to the first `REFERENCE_GROUPS` prompts, without rescaling, so that ΔElo = 174·Δscore
     holds.
 
@@ -118,10 +122,8 @@ def train_preference_model(
     groups, drops = paired_groups(kept, trunk.encoder, settings.max_tokens)
     if not groups:
         raise InputError(f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}")
-    trunk.add_adapter(adapter, settings.rank, seed)
-    head = ScoreHead(trunk.width, settings.pooling, settings.layers).to(trunk.device)
     reference = [paired.group for paired in groups[:REFERENCE_GROUPS]]
-    head.fit_scale(branch_features(trunk, adapter, head, reference))
+    head = _begin(trunk, adapter, settings, seed, initial, reference)
     optimizer = MasterAdamW(
         (trunk.adapter_parameters(adapter).values(), settings.learning_rate),
         (head.parameters(), settings.head_learning_rate),
@@ -134,6 +136,8 @@ def train_preference_model(
         for step, batch in list(enumerate(batches))[len(metrics) :]:
             rate = rate_factor(step, len(batches), settings.warmup, settings.schedule)
             measured = {"step": step, **_step(trunk, head, optimizer, batch, settings, rate, step)}
+            if step == 0 and initial is None and abs(measured["loss"] - math.log(2)) > 1e-6:
+                raise CheckFailed(f"the untrained loss is {measured['loss']:.6f}, not ln 2: rows or pairs are mislaid")
             if settings.eval_every and held_out and (step + 1) % settings.eval_every == 0:
                 measured |= _held_out(trunk, adapter, head, held_out, settings.max_tokens)
             metrics.append(measured)
@@ -145,6 +149,31 @@ def train_preference_model(
     head.offset += float(np.mean(np.concatenate(score_branches(trunk, adapter, head, reference))))
     dropped = {"strength below min_strength": weak, **drops}
     return Trained(head, metrics, sum(m["pairs"] for m in metrics), {k: v for k, v in dropped.items() if v})
+
+
+def _begin(
+    trunk: Trunk,
+    adapter: str,
+    settings: PreferenceSettings,
+    seed: int,
+    initial: Path | None,
+    reference: Sequence[Group],
+) -> ScoreHead:
+    """Adapter and head before the first step, fresh or those of a snapshot."""
+    if initial is None:
+        trunk.add_adapter(adapter, settings.rank, seed)
+        head = ScoreHead(trunk.width, settings.pooling, settings.layers).to(trunk.device)
+        head.fit_scale(branch_features(trunk, adapter, head, reference))
+        return head
+    card, loaded = read_card(initial), load_snapshot(initial, trunk, adapter)
+    for name in ("rank", "layers", "pooling"):
+        if loaded is None or getattr(card, name) != getattr(settings, name):
+            raise InputError(
+                f"{initial}: {name} is {getattr(card, name)}, not {getattr(settings, name)}; "
+                "give a preference model, and train with its rank, layers and pooling"
+            )
+    assert loaded is not None
+    return loaded
 
 
 def _go_on(
@@ -208,7 +237,7 @@ def _step(
     """One optimizer step over a batch, in micro-batches; the gradient is that of the mean loss over its pairs."""
     groups = closed([paired.group for paired in batch], trunk.encoder.context_end)
     total, weight, right, pairs = 0.0, 0.0, 0.0, 0
-    for places in token_batches([group.length for group in groups], settings.token_budget):
+    for places in trunk.batches([group.length for group in groups], settings.token_budget):
         rows, part = trunk.lay([groups[place] for place in places]), [batch[place] for place in places]
         scores_N = head(trunk.hidden_RLD(rows, head.layers), rows)
         chosen, rejected = _numbered(part)
@@ -253,8 +282,6 @@ def _check(step: int, loss: Sum, part: Sequence[PairedGroup], differences_P: Ten
             f"the preference loss at step {step} is {value}, first at comparison {place + 1} of those trained on; "
             "lower the learning rate"
         )
-    if step == 0 and abs(value - math.log(2)) > 1e-6:
-        raise CheckFailed(f"the untrained preference model's loss is {value:.6f}, not ln 2: rows or pairs are mislaid")
 
 
 def score_comparisons(
