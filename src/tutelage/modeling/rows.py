@@ -65,14 +65,18 @@ class Rows:
         branch."""
         places = torch.arange(self.ids_RL.shape[1], device=self.ids_RL.device)
         rows = torch.arange(self.ids_RL.shape[0], device=self.ids_RL.device)
-        return self._may_look(rows[:, None, None, None], None, places[:, None], places)
+        return self._may_look(rows[:, None, None, None], places[:, None], places)
 
     def block_mask(self) -> BlockMask:
         """The same for FlexAttention, which passes over blocks of the row in which nothing may look at anything."""
-        R, L = self.ids_RL.shape
-        return create_block_mask(self._may_look, R, None, L, L, device=self.ids_RL.device.type)
 
-    def _may_look(self, row: Tensor, head: Tensor | None, query: Tensor, key: Tensor) -> Tensor:
+        def may_look(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            return self._may_look(row, query, key)
+
+        R, L = self.ids_RL.shape
+        return create_block_mask(may_look, R, None, L, L, device=self.ids_RL.device.type)
+
+    def _may_look(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
         segment, own = self.segments_RL[row, key], self.segments_RL[row, query]
         same_group = self.groups_RL[row, key] == self.groups_RL[row, query]
         return (query >= key) & same_group & ((segment == PROMPT) | (segment == own))
