@@ -55,6 +55,15 @@ def test_a_file_that_is_there_is_that_file(tmp_path: Path, monkeypatch: pytest.M
     assert file.licence is None
 
 
+def test_a_directory_of_a_sources_name_is_not_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "llmbar" / "llmbar.jsonl.gz"
+    place.parent.mkdir()
+    place.write_bytes(gzip.compress(ROW.encode()))
+    (file,) = locate(Path("llmbar"), tmp_path, OWN)
+    assert file.path == place
+
+
 def test_the_data_directory_is_the_given_one_or_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DATA_VARIABLE, "/there")
     assert data_directory(None) == Path("/there")
