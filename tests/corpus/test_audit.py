@@ -7,6 +7,7 @@ import pytest
 
 from tutelage.corpus.audit import Lengths, stats
 from tutelage.corpus.records import comparison_to_record
+from tutelage.corpus.sources import read_comparisons
 from tutelage.dialogue import Comparison, Prompt, Response
 
 
@@ -27,7 +28,7 @@ def test_a_small_file_counted_by_hand(tmp_path: Path) -> None:
     ]
     path = tmp_path / "f.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    audit = stats([path])
+    audit = stats(read_comparisons([path]))
     assert (audit.rows, audit.usable, audit.dropped) == (5, 4, {"empty_answer": 1})
     assert audit.turns == {2: 3, 4: 1}
     assert audit.characters["prompt"] == Lengths(median=7.0, mean=(3 * 7 + 10) / 4, p95=pytest.approx(9.55))
@@ -43,18 +44,18 @@ def test_files_are_taken_together_and_formats_mixed(tmp_path: Path) -> None:
     ours = comparison_to_record(Comparison(Prompt.from_turns("q"), Response("a"), Response("bb"), "helpful"))
     (tmp_path / "a.jsonl").write_text(json.dumps(ours))
     (tmp_path / "b.jsonl").write_text(json.dumps(hh("q", "a", "bb")))
-    audit = stats([tmp_path / "a.jsonl", tmp_path / "b.jsonl"])
+    audit = stats(read_comparisons([tmp_path / "a.jsonl", tmp_path / "b.jsonl"]))
     assert (audit.usable, audit.duplicates, audit.prompts) == (2, 1, 1)
 
 
 def test_a_file_without_a_usable_row_has_no_lengths(tmp_path: Path) -> None:
     (tmp_path / "f.jsonl").write_text(json.dumps(hh("q", "", "")))
-    audit = stats([tmp_path / "f.jsonl"])
+    audit = stats(read_comparisons([tmp_path / "f.jsonl"]))
     assert (audit.usable, audit.characters, audit.length_bias) == (0, {}, None)
 
 
 def test_in_the_released_helpful_data_longer_answers_win_more_often(data: Path) -> None:
-    audit = stats([data / "hh-rlhf-helpful-test" / "pairs.jsonl.gz"])
+    audit = stats(read_comparisons([data / "hh-rlhf-helpful-test" / "pairs.jsonl.gz"]))
     assert audit.rows == audit.usable + sum(audit.dropped.values()) == 1536
     assert audit.length_bias is not None
     assert audit.length_bias.longer_won.low > 0.5

@@ -116,3 +116,16 @@ def test_a_torn_source_leaves_the_old_destination_alone(tmp_path: Path) -> None:
         convert(tmp_path / "in.jsonl", tmp_path / "out.jsonl", "hh", "tutelage")
     assert (tmp_path / "out.jsonl").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def test_borrowed_material_is_written_in_our_formats_and_its_drops_are_counted(tmp_path: Path) -> None:
+    row = {"input": "hi", "output_1": "so", "output_2": "no", "label": 1}
+    rows = [json_line(row), json_line(row | {"output_2": " "})]
+    (tmp_path / "in.jsonl").write_bytes(lines(*rows))
+    counts = convert(tmp_path / "in.jsonl", tmp_path / "ours.jsonl", "auto", "tutelage")
+    assert (counts.rows_in, counts.rows_out, counts.refused) == (2, 1, Counter({DropReason.EMPTY_ANSWER: 1}))
+    kept = json.loads((tmp_path / "ours.jsonl").read_text())
+    assert kept["provenance"]["source"] == "llmbar"
+    assert "source" not in kept
+    convert(tmp_path / "ours.jsonl", tmp_path / "hh.jsonl", "auto", "hh")
+    assert (tmp_path / "hh.jsonl").read_bytes() == lines(CLEAN)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tutelage.corpus.formats import detect
 from tutelage.corpus.records import comparison_to_record
-from tutelage.corpus.rules import DropCounts, DropReason
+from tutelage.corpus.rules import Drop, DropCounts, DropReason
 from tutelage.corpus.sources import read_comparisons
 from tutelage.dialogue import Comparison, Prompt, Response
 from tutelage.plumbing.errors import InputError
@@ -79,6 +80,14 @@ def test_a_bad_row_is_named(tmp_path: Path, records: list[object], format: str, 
         ("f.jsonl", json.dumps(HH).encode() + b'\n{"chosen": "x', "line 2: expected one whole JSON object"),
         ("f.jsonl", b'{"chosen": "\xff"}\n', "line 1: expected UTF-8, byte 12 is not"),
         ("f.jsonl.gz", json.dumps(HH).encode(), "expected a gzip file, as its name says"),
+        ("f.jsonl", gzip.compress(json.dumps(HH).encode()), "line 1: is gzip; give it a name that ends in .gz"),
+        (
+            "f.jsonl",
+            b"\xef\xbb\xbf" + json.dumps(HH).encode(),
+            "line 1: begins with a byte-order mark; take it off: tail",
+        ),
+        ("f.jsonl", json.dumps([HH]).encode(), "found a JSON array; write its items one a line: jq"),
+        ("f.jsonl", b"[\n" + json.dumps(HH).encode() + b"\n]", "found a JSON array; write its items one a line: jq"),
         ("f.jsonl.gz", gzip.compress(json.dumps(HH).encode() + b"\n")[:-12], "the gzip stream is damaged after line 0"),
     ],
 )
@@ -94,6 +103,40 @@ def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, message:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.jsonl: cannot be read"):
         list(read_comparisons([tmp_path / "absent.jsonl"]))
+
+
+@pytest.mark.parametrize(
+    ("record", "format"),
+    [
+        ({"title": "q", "body_html": "", "answers": []}, "stackexchange"),
+        ({"message_tree_id": "t", "tree_state": "x", "prompt": {}}, "oasst"),
+        ({"instruction": "q", "input": "", "response1": "a", "response2": "b", "annotator1": 1}, "pandalm"),
+        ({"question": "q", "prediction 1": "a", "preference": []}, "finegrained"),
+        ({"input": "q", "output_1": "a", "output_2": "b", "label": 1}, "llmbar"),
+        ({"chosen": [], "rejected": []}, "trl"),
+        ({**TRL, "messages": [], "score_chosen": 3}, "trl"),
+        ({**HH, "id": 3}, "hh"),
+    ],
+)
+def test_a_row_of_the_public_sets_is_told_by_its_keys(record: dict[str, object], format: str) -> None:
+    assert detect(record, "here") == format
+
+
+def test_a_line_may_hold_several_comparisons_and_drops(tmp_path: Path) -> None:
+    predictions = {f"prediction {number}": f"answer {number}" for number in (1, 2, 3, 4)}
+    row = {"question": "where?", "preference": [1, 0, 1, 2, 0, 1], **predictions}
+    path = write(tmp_path / "f.jsonl", row, row)
+    items = list(read_comparisons([path], kind="harmless"))
+    assert len(items) == 12
+    drop = items[7]
+    assert drop == Drop(DropReason.TIE, f"{path}, line 2")
+    assert isinstance(items[0], Comparison)
+    assert items[0].kind == "helpful"  # what was asked of these judges
+
+
+def test_an_empty_file_is_refused_whatever_its_format(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected comparisons, found no line"):
+        list(read_comparisons([write(tmp_path / "f.jsonl")], "hh"))
 
 
 def test_line_separators_inside_texts_do_not_end_lines(tmp_path: Path) -> None:

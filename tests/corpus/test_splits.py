@@ -1,10 +1,13 @@
 """Splits depend on the prompt alone."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.corpus.splits import bucket, normalised, split_by_prompt
+from tutelage.corpus.sources import read_comparisons
+from tutelage.corpus.splits import Overlap, bucket, normalised, overlap, split_by_prompt
 from tutelage.dialogue import Comparison, Prompt, Response
 
 
@@ -55,3 +58,26 @@ def test_buckets_lie_in_the_unit_interval(text: str, salt: str) -> None:
 def test_a_share_outside_the_unit_interval_is_refused() -> None:
     with pytest.raises(ValueError, match=r"fraction must lie in \[0, 1\], not 1.5"):
         split_by_prompt([comparison("hi")], 1.5, "s")
+
+
+def test_overlap_counts_prompts_and_items_of_both_sides() -> None:
+    train = [comparison("Why?", "a", "b"), comparison("why"), comparison("How?"), comparison("Who?")]
+    test = [comparison("WHY", "c", "d"), comparison("how?"), comparison("how?"), comparison("When?")]
+    assert overlap(train, test) == Overlap(prompts=2, train=3, test=3, examples=("WHY", "how?"))
+    assert overlap(train, test, examples=1).examples == ("WHY",)
+    assert overlap(train, test[3:]) == Overlap(0, 0, 0, ())
+
+
+def test_a_split_by_prompt_has_no_overlap() -> None:
+    items = [comparison(f"question {number // 3}") for number in range(600)]
+    assert overlap(*split_by_prompt(items, 0.3, "s")).prompts == 0
+
+
+def test_overlap_of_the_released_harmless_sets(data: Path) -> None:
+    train, test = (
+        [item for item in read_comparisons([data / name / "pairs.jsonl.gz"]) if isinstance(item, Comparison)]
+        for name in ("hh-rlhf-harmless-train-lastturn", "hh-rlhf-harmless-test")
+    )
+    common = overlap(train, test)
+    assert common.prompts == 496  # five more stand in rows that are dropped
+    assert (common.train, common.test) == (580, 531)

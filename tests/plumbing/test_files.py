@@ -71,6 +71,23 @@ def test_a_file_that_is_not_gzip(tmp_path: Path) -> None:
         list(read_jsonl(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\xef\xbb\xbf{}\n", "begins with a byte-order mark; take it off: tail -c \\+4"),
+        ("{}\n".encode("utf-16"), "is UTF-16; write it as UTF-8: iconv"),
+        (gzip.compress(b"{}\n"), r"is gzip; give it a name that ends in \.gz"),
+        (b"PAR1\x15\x04", "is a Parquet table"),
+        (b"[{}]\n", "expected a JSON object a line, found a JSON array; .* jq -c"),
+    ],
+)
+def test_a_file_of_another_sort_is_named_with_its_cure(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"rows\.jsonl, line 1: {says}"):
+        list(read_jsonl(path))
+
+
 @pytest.mark.parametrize("damage", ["torn", "flipped"])
 def test_a_damaged_gzip_stream(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "rows.jsonl.gz"

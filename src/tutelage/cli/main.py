@@ -13,7 +13,7 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from tutelage import __version__
-from tutelage.cli.data import DataConvert, DataStats
+from tutelage.cli.data import DataConvert, DataList, DataOverlap, DataStats
 from tutelage.cli.demo import Demo
 from tutelage.cli.doctor import Doctor
 from tutelage.cli.judge import Judge
@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
-    app.command(_group(stats=DataStats, convert=DataConvert), name="data", help="Look into comparisons, convert them.")
+    data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
+    app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
     app.command(_group(pm=TrainPM, pmp=TrainPMP), name="train", help="Train one model.")
     for name, command in {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}.items():
         app.command(name=name)(command)

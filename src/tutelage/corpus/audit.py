@@ -3,13 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from tutelage.corpus.rules import DropCounts
-from tutelage.corpus.sources import Format, read_comparisons
+from tutelage.corpus.rules import Drop, DropCounts
 from tutelage.dialogue import Comparison
 from tutelage.statistics.intervals import Interval, wilson
 
@@ -37,6 +34,7 @@ class Audit:
     """The audit of one or several files taken together."""
 
     rows: int
+    """Comparisons and whatever was dropped: a line that holds several pairs counts as so many rows."""
     usable: int
     dropped: dict[str, int]
     """Rows by drop reason."""
@@ -53,19 +51,15 @@ class Audit:
     prompts_with_several_comparisons: int
 
 
-def stats(paths: Iterable[Path], format: Format | Literal["auto"] = "auto") -> Audit:
-    """Audit files of comparisons, streaming: only lengths and hashes are kept in memory.
-
-    Raises:
-        InputError: as `sources.read_comparisons`.
-    """
+def stats(items: Iterable[Comparison | Drop]) -> Audit:
+    """Audit what `sources.read_comparisons` gives, streaming: only lengths and hashes are kept in memory."""
     counts = DropCounts()
     turns: Counter[int] = Counter()
     characters: list[list[int]] = []
     words: list[list[int]] = []
     rows: Counter[int] = Counter()
     prompts: Counter[int] = Counter()
-    for comparison in counts.sift(read_comparisons(paths, format)):
+    for comparison in counts.sift(items):
         texts = _texts(comparison)
         turns[len(comparison.prompt.messages) + 1] += 1
         characters.append([sum(map(len, part)) for part in texts])

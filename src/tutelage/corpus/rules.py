@@ -1,12 +1,13 @@
 """The stated rules by which a pair of dialogues becomes a comparison, or is dropped and counted by reason."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import pairwise
-from typing import Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
+from tutelage.corpus.formats import TextFormat
 from tutelage.dialogue import Comparison, Kind, Message, Prompt, Response, Role
 
 
@@ -23,6 +24,18 @@ class DropReason(Enum):
     PREFIXES_DIFFER = "Chosen and rejected differ before the last assistant turn."
     EQUAL_ANSWERS = "Chosen and rejected are the same text."
     TURN_MARKS = "A text contains the turn marks themselves: written out, it would be read as other turns."
+    NOT_TEXT = "An answer is no text but a number or a truth value, as some conversions leave it."
+    FEW_ANSWERS = "There are fewer than two answers to compare."
+    EQUAL_SCORES = "The two answers have the same score or rank."
+    LOWER_SCORE = "The answer that is called the better one has the lower score."
+    SMALL_GAP = "The scores of the two answers are closer than the least ratio that was asked for."
+    PAIR_LIMIT = "Its prompt has given as many comparisons as one prompt may give."
+    TIE = "The judges called it a tie."
+    DISAGREEMENT = "The judges disagree on which answer is better."
+    UNRANKED = "The answer has no rank."
+    DELETED = "The message was deleted; it and all that follows it are left out."
+    UNREVIEWED = "The message did not pass review; it and all that follows it are left out."
+    UNFINISHED_TREE = "The tree of messages was not finished (its state is not ready_for_export)."
 
     @property
     def key(self) -> str:
@@ -48,7 +61,7 @@ class Drop:
 class Source(NamedTuple):
     """The line, without its line end, that a row was read from."""
 
-    format: Literal["hh", "trl"]
+    format: TextFormat
     line: str
 
 
@@ -83,7 +96,7 @@ class DropCounts:
 def comparison_from_turns(chosen: Sequence[Turn], rejected: Sequence[Turn], kind: Kind) -> Comparison | DropReason:
     """The comparison of two whole dialogues: the prompt is all that stands before the last assistant turn.
 
-    The rules are asked in the order of `DropReason`, and the first that applies is the reason.
+    The rules are asked in the order of `DropReason`, up to `EQUAL_ANSWERS`; the first that applies is the reason.
     """
     reason = _fault(chosen) or _fault(rejected)
     if reason:
@@ -98,6 +111,14 @@ def comparison_from_turns(chosen: Sequence[Turn], rejected: Sequence[Turn], kind
         rejected=Response(rejected[-1].text),
         kind=kind,
     )
+
+
+def comparison_of_answers(
+    prompt: Sequence[Turn], chosen: str, rejected: str, kind: Kind, provenance: Mapping[str, Any]
+) -> Comparison | DropReason:
+    """The comparison of two answers to the same turns, with what the source tells of it."""
+    found = comparison_from_turns([*prompt, Turn("assistant", chosen)], [*prompt, Turn("assistant", rejected)], kind)
+    return found if isinstance(found, DropReason) else replace(found, provenance=provenance)
 
 
 def _fault(turns: Sequence[Turn]) -> DropReason | None:

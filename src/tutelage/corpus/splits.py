@@ -1,7 +1,9 @@
 """Splits by prompt: the same question is on the same side in every file and in every round."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from tutelage.dialogue import Prompt
@@ -41,3 +43,34 @@ def split_by_prompt(items: Iterable[T], fraction: float, salt: str) -> tuple[lis
     for item in items:
         parts[bucket(item.prompt, salt) < fraction].append(item)
     return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What train and test material have in common: by first human turns, normalised."""
+
+    prompts: int
+    """Different first human turns that stand on both sides."""
+    train: int
+    """Items to train on that begin with one of them."""
+    test: int
+    """Items to test on that begin with one of them."""
+    examples: tuple[str, ...]
+    """The first of those turns, as the test material writes them."""
+
+
+def overlap(train: Iterable[HasPrompt], test: Iterable[HasPrompt], examples: int = 3) -> Overlap:
+    """Count the first human turns that are in both, alike but for case and marks.
+
+    A model that has seen a prompt's comparisons in training is measured too kindly on it: refuse, or split by prompt.
+    """
+    seen = Counter(normalised(item.prompt.first_human_turn) for item in train)
+    shared: dict[str, str] = {}
+    of_test = 0
+    for item in test:
+        turn = item.prompt.first_human_turn
+        if normalised(turn) in seen:
+            of_test += 1
+            shared.setdefault(normalised(turn), turn)
+    of_train = sum(seen[turn] for turn in shared)
+    return Overlap(len(shared), of_train, of_test, tuple(shared.values())[:examples])

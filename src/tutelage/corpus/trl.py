@@ -1,5 +1,6 @@
 """TRL's preference format: `prompt`, `chosen`, `rejected`, each a list of `{role, content}` (roles user, assistant)
-or, in the plain form, a text: then the prompt is one human turn and the other two are answers to it."""
+or, in the plain form, a text: then the prompt is one human turn and the other two are answers to it. In the form with
+the prompt implied, `chosen` and `rejected` are whole dialogues; so they may be where the prompt is given, too."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,10 +20,30 @@ def parse_trl(record: Mapping[str, Any], kind: Kind, where: str) -> Comparison |
     Raises:
         InputError: a field is missing, or is neither a text nor a list of `{role, content}`.
     """
+    implied = "prompt" not in record and isinstance(record.get("chosen"), list)
+    return columns_to_comparison(record, None if implied else "prompt", "chosen", "rejected", kind, where)
+
+
+def columns_to_comparison(
+    record: Mapping[str, Any], prompt: str | None, chosen: str, rejected: str, kind: Kind, where: str
+) -> Comparison | DropReason:
+    """The comparison in three columns of a row, or in two that hold whole dialogues (`prompt` is None).
+
+    Raises:
+        InputError: as `parse_trl`.
+    """
     fields = Fields(record, where)
-    prompt = _turns(fields, "prompt", "human", record)
-    chosen, rejected = (_turns(fields, name, "assistant", record) for name in ("chosen", "rejected"))
-    return comparison_from_turns(prompt + chosen, prompt + rejected, kind)
+    asked = turns_of(fields, prompt, "human", record) if prompt else []
+    better, worse = (turns_of(fields, name, "assistant", record) for name in (chosen, rejected))
+    return comparison_from_turns(_whole(asked, better), _whole(asked, worse), kind)
+
+
+def turns_of(fields: Fields, name: str, plain_role: str, record: Mapping[str, Any]) -> list[Turn]:
+    """The turns in a field: a list of messages, or a text, which is one turn of this role."""
+    if isinstance(record.get(name), list):
+        where = f"{fields.where}, field '{name}'"
+        return [_turn(Fields(message, f"{where}, turn {i}")) for i, message in enumerate(fields.items(name), start=1)]
+    return [Turn(plain_role, fields.text(name))]
 
 
 def render_trl(comparison: Comparison) -> str | DropReason:
@@ -36,11 +57,9 @@ def render_trl(comparison: Comparison) -> str | DropReason:
     return read_back if isinstance(read_back, DropReason) else json_line(record)
 
 
-def _turns(fields: Fields, name: str, plain_role: str, record: Mapping[str, Any]) -> list[Turn]:
-    if isinstance(record.get(name), list):
-        where = f"{fields.where}, field '{name}'"
-        return [_turn(Fields(message, f"{where}, turn {i}")) for i, message in enumerate(fields.items(name), start=1)]
-    return [Turn(plain_role, fields.text(name))]
+def _whole(prompt: list[Turn], answer: list[Turn]) -> list[Turn]:
+    """Hub tables often repeat the prompt as the beginning of both dialogues."""
+    return answer if answer[: len(prompt)] == prompt else prompt + answer
 
 
 def _turn(message: Fields) -> Turn:

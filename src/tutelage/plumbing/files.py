@@ -1,5 +1,6 @@
 """Files that are whole or absent: everything is written beside its place and renamed into it."""
 
+import codecs
 import gzip
 import hashlib
 import json
@@ -12,6 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tutelage.plumbing.errors import InputError
+
+_NOT_JSON_LINES = {
+    codecs.BOM_UTF8: "begins with a byte-order mark; take it off: tail -c +4 FILE > NEW",
+    codecs.BOM_UTF16_LE: "is UTF-16; write it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW",
+    codecs.BOM_UTF16_BE: "is UTF-16; write it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW",
+    b"\x1f\x8b": "is gzip; give it a name that ends in .gz",
+    b"PAR1": "is a Parquet table; write it as JSON lines first",
+    b"[": "expected a JSON object a line, found a JSON array; write its items one a line: jq -c '.[]' FILE > NEW",
+}
 
 
 class Line(NamedTuple):
@@ -35,7 +45,7 @@ def read_jsonl(path: Path) -> Iterator[Line]:
                 if raw.strip():
                     yield _parse_line(path, number, raw)
     except gzip.BadGzipFile as error:
-        raise InputError(f"{path}: expected a gzip file, as its name says ({error})") from error
+        raise InputError(f"{path}: expected a gzip file, as its name says ({error}); take .gz off its name") from error
     except (EOFError, zlib.error) as error:
         raise InputError(f"{path}: the gzip stream is damaged after line {number}; fetch the file again") from error
     except OSError as error:
@@ -43,6 +53,8 @@ def read_jsonl(path: Path) -> Iterator[Line]:
 
 
 def _parse_line(path: Path, number: int, raw: bytes) -> Line:
+    if number == 1:
+        _require_json_lines(path, raw)
     try:
         text = raw.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -58,6 +70,12 @@ def _parse_line(path: Path, number: int, raw: bytes) -> Line:
     if b"\\ud" in raw.lower() and not _is_unicode(record):
         raise InputError(f"{path}, line {number}: expected Unicode text, found half of a surrogate pair (\\ud8…)")
     return Line(number, text, record)
+
+
+def _require_json_lines(path: Path, first: bytes) -> None:
+    for beginning, fault in _NOT_JSON_LINES.items():
+        if first.startswith(beginning):
+            raise InputError(f"{path}, line 1: {fault}")
 
 
 def _is_unicode(record: dict[str, Any]) -> bool:
