@@ -169,9 +169,9 @@ def test_it_says_what_every_pair_tells(score: Score, tmp_path: Path) -> None:
     alone = score.run()
     assert [card["file"] for card in result["files"]] == [str(score.files[0]), str(other)]
     first, second = result["files"]
-    assert {key: first[key] for key in ("pairs", "accuracy", "brier", "ece")} == {
-        key: alone[key] for key in ("pairs", "accuracy", "brier", "ece")
-    }
+    for key in ("pairs", "accuracy", "ece"):
+        assert first[key] == alone[key]
+    assert first["brier"] == pytest.approx(alone["brier"], rel=1e-3)
     assert {part["label"]: part["pairs"] for part in first["by_strength"]} == {"1": 8, "3": 72}
     assert second["by_strength"] == []
     assert result["by_turn"][0]["pairs"] == result["pairs"] == 82
