@@ -161,3 +161,77 @@ def test_from_the_command_line(score: Score, capsys: pytest.CaptureFixture[str])
     shown = " ".join(capsys.readouterr().out.split())
     assert "80 pairs: the chosen response has the higher score in" in shown
     assert "Brier score" in shown
+
+
+def test_it_says_what_every_pair_tells(score: Score, tmp_path: Path) -> None:
+    other = write_rows(tmp_path / "other.jsonl", HELLO, HELLO)
+    result = replace(score, files=(*score.files, other)).run()
+    alone = score.run()
+    assert [card["file"] for card in result["files"]] == [str(score.files[0]), str(other)]
+    first, second = result["files"]
+    for key in ("pairs", "accuracy", "ece"):
+        assert first[key] == alone[key]
+    assert first["brier"] == pytest.approx(alone["brier"], rel=1e-3)
+    assert {part["label"]: part["pairs"] for part in first["by_strength"]} == {"1": 8, "3": 72}
+    assert second["by_strength"] == []
+    assert result["by_turn"][0]["pairs"] == result["pairs"] == 82
+    assert result["above_threshold"][0]["pairs"] == 82
+    assert result["log_loss"] > 0
+    # "gladly" is a letter shorter than "go away", and a token of the toy model is a byte.
+    assert first["length"]["longer_chosen"]["value"] == 0
+    assert [part["label"] for part in first["by_length_difference"]] == ["-5 to 5"]
+    assert result["against"] is None
+
+
+def test_against_another_model_of_another_format(score: Score, train_pm: TrainPM, tmp_path: Path) -> None:
+    other = replace(train_pm, template="hh", max_tokens=100, seed=1, out=tmp_path / "other")
+    other.run()
+    long = {key: text + 60 * "x" for key, text in HELLO.items()}
+    rows = write_rows(tmp_path / "rows.jsonl", HELLO, long, {**HELLO, "rejected": HELLO["rejected"] + "!"})
+    command = replace(score, files=(*score.files, rows), against=other.out)
+    result = command.run()
+    found = result["against"]
+    assert result["pairs"] == 83
+    assert found["pairs"] == 82
+    assert found["drops"] == {"the responses are longer than max_tokens": 1}
+    assert found["snapshot"] != result["snapshot"]
+    records = [line.record for line in read_jsonl(score.out)]
+    assert [(r["against_chosen"], r["against_rejected"]) for r in records if r["file"] == str(rows)][1] == (None, None)
+    both = [r for r in records if r["against_chosen"] is not None]
+    same = [(r["chosen"] > r["rejected"]) == (r["against_chosen"] > r["against_rejected"]) for r in both]
+    assert found["agreement"]["value"] == pytest.approx(np.mean(same))
+    own = replace(command, against=score.model).run()["against"]
+    assert (own["agreement"]["value"], own["accuracy_gain"]["value"]) == (1.0, 0.0)
+
+
+def test_the_page_is_written_beside_the_scores(score: Score, tmp_path: Path) -> None:
+    page = tmp_path / "pages" / "pm.html"
+    result = replace(score, report=page).run()
+    assert result["report"] == str(page)
+    assert "</html>" in page.read_text()
+    assert result["snapshot"] in page.read_text()
+
+
+def test_the_other_model_and_the_page_have_places_of_their_own(score: Score, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        replace(score, against=tmp_path / "nowhere").run()
+    for report, says in {
+        score.out: "what --out names",
+        score.files[0]: "one of the files",
+        tmp_path: "directory",
+    }.items():
+        with pytest.raises(InputError, match=f"--report .*{says}"):
+            replace(score, report=report).run()
+
+
+def test_the_terminal_shows_every_part(score: Score, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["score", *map(str, score.files), "--model", str(score.model), "--out", str(score.out)]
+    assert main([*line, "--against", str(score.model), "--report", str(score.out.with_suffix(".html"))]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "log-loss", "score difference", "both scores at least", "human turns in the prompt",
+        "strength (1 barely, 4 much)",
+        "people chose the longer response in 0.0%", "the same response is preferred in 100.0%", "page: ",
+    ):  # fmt: skip
+        assert words in shown
+    assert "worker" not in shown

@@ -1,5 +1,6 @@
 """Calibration of score differences, by hand and in a calibrated world."""
 
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -9,7 +10,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from tutelage.statistics.calibration import accuracy, brier, ece, log_loss, reliability
+from tutelage.statistics.calibration import (
+    accuracy,
+    accuracy_above,
+    accuracy_by,
+    brier,
+    ece,
+    equal_parts,
+    log_loss,
+    reliability,
+)
 
 finite = st.lists(st.floats(-20, 20), min_size=2, max_size=60)
 
@@ -86,3 +96,63 @@ def test_no_pairs_and_broken_scores_are_refused(delta: list[float]) -> None:
     for measure in (accuracy, brier, log_loss, ece):
         with pytest.raises(ValueError, match=r"expected one score|not finite"):
             measure(delta)
+
+
+def test_a_calibrated_world_lies_on_the_line() -> None:
+    """Accuracy over |difference| is 1 / (1 + exp(-|difference|))."""
+    for part in reliability(drawn(40_000)):
+        assert part.accuracy.value == pytest.approx(expit(part.difference), abs=0.03)
+    assert [part.difference for part in reliability([1.0, -3.0])] == [1.0, 3.0]
+
+
+@settings(max_examples=100)
+@given(finite, st.integers(1, 8))
+def test_equal_parts_are_a_partition_in_rising_order(values: list[float], count: int) -> None:
+    parts = list(equal_parts(values, count))
+    assert len(parts) <= count
+    assert (np.sum(parts, axis=0) == 1).all()
+    sample = np.array(values)
+    assert all(sample[one].max() < sample[other].min() for one, other in pairwise(parts))
+
+
+def test_accuracy_by_label_in_the_order_asked() -> None:
+    delta, labels = [1.0, -1.0, 0.0, 2.0, 2.0], ["b", "b", "a", "a", None]
+    first, second = accuracy_by(delta, labels, ["a", "never", "b"], list("pqpqp"))
+    assert (first.label, first.pairs, first.accuracy.value) == ("a", 2, 0.75)
+    assert (second.label, second.pairs, second.accuracy.value) == ("b", 2, 0.5)
+    assert accuracy_by(delta, [None] * 5, ["a"], list("pqpqp")) == []
+    (alone,) = accuracy_by(delta, ["x"] * 5, ["x"], ["p"] * 5)
+    assert (alone.accuracy.low, alone.accuracy.high) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="5 differences, 1 labels"):
+        accuracy_by(delta, ["a"], ["a"], list("pqpqp"))
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9), st.integers(0, 5)), min_size=1, max_size=40))
+def test_accuracy_above_is_that_of_the_pairs_whose_scores_are(rows: list[tuple[int, int, int]]) -> None:
+    found = accuracy_above([row[:2] for row in rows], [row[2] for row in rows])
+    assert found[0].pairs == len(rows)
+    assert [part.threshold for part in found] == sorted({part.threshold for part in found})
+    for part in found:
+        inside = [row for row in rows if row[0] >= part.threshold and row[1] >= part.threshold]
+        assert part.pairs == len(inside)
+        assert part.accuracy.value == pytest.approx(
+            sum((chosen > rejected) + 0.5 * (chosen == rejected) for chosen, rejected, _ in inside) / len(inside)
+        )
+
+
+def test_a_model_that_knows_bad_but_not_good_falls_among_high_scores() -> None:
+    """Responses of quality below 0 are told apart, those above 0 all get a score of pure chance (figure 25)."""
+    rng = np.random.default_rng(0)
+    quality = np.sort(rng.normal(0, 1, (4000, 2)), axis=1)[:, ::-1]
+    scores = np.where(quality < 0, quality, rng.exponential(1, quality.shape))
+    parts = accuracy_above(scores, range(4000))
+    assert [part.pairs for part in parts] == [4000 - 400 * tenth for tenth in range(10)]
+    assert parts[0].accuracy.value > 0.8
+    assert parts[-1].accuracy.low < 0.5 < parts[-1].accuracy.high
+
+
+def test_constant_scores_have_one_threshold_and_one_bin() -> None:
+    (only,) = accuracy_above([[0.3, 0.3]] * 4, list("ppqq"))
+    assert (only.threshold, only.pairs, only.accuracy.value) == (0.3, 4, 0.5)
+    assert [part.pairs for part in reliability([0.0] * 4, list("ppqq"))] == [4]

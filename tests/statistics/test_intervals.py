@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tutelage.statistics.intervals import (
+    Interval,
     combined_variance,
     effective_clusters,
     mean_interval,
     proportion_interval,
+    share_interval,
     wilson,
 )
 
@@ -112,3 +114,20 @@ def test_coverage_with_workers_of_unequal_diligence_and_taste() -> None:
         naive += abs(ours.value) <= 1.96 * values.std() / 20
     assert 0.92 <= covered / 300 <= 0.99
     assert naive / 300 < 0.75
+
+
+def test_weights_of_one_change_nothing_and_a_weight_of_two_is_the_observation_twice() -> None:
+    values, clusters = [1.0, 1, 1, 0, 0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    plain = proportion_interval(values, clusters)
+    assert proportion_interval(values, clusters, weights=[1] * 10) == plain
+    # Clusters so unlike that the variance and not the number of trials sets the width.
+    weighted = proportion_interval(values, clusters, weights=[2] * 3 + [1] * 7)
+    doubled = proportion_interval(values[:3] * 2 + values[3:], clusters[:3] * 2 + clusters[3:])
+    assert (weighted.value, weighted.low, weighted.high) == pytest.approx((doubled.value, doubled.low, doubled.high))
+    assert weighted.value != plain.value
+
+
+def test_one_cluster_has_a_value_and_tells_nothing_of_others() -> None:
+    assert share_interval([1.0, 0.0, 1.0, 1.0], ["p"] * 4) == Interval(0.75, 0.0, 1.0)
+    assert share_interval([1.0, 0.0], ["p", "p"], weights=[3, 1]) == Interval(0.75, 0.0, 1.0)
+    assert share_interval([1.0, 0.0], ["p", "q"]) == proportion_interval([1.0, 0.0], ["p", "q"])

@@ -4,7 +4,7 @@ import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -13,22 +13,45 @@ from rich.table import Column, Table
 from tutelage.dialogue import Comparison, Kind
 from tutelage.plumbing.errors import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tutelage.evaluation.scorecard import ScoredPairs
+    from tutelage.modeling.snapshot import SnapshotCard
+
 Place = tuple[str, int]  # a file, and the how-manieth of its rows (the first is 1, blank lines are not counted)
 
 
 @dataclass(frozen=True)
-class Score:
-    """Score comparisons with a preference model: both scores of every pair, accuracy, Brier score, calibration error.
+class Scores:
+    """What one model said: scores and response lengths (P, [chosen, rejected]); scores are NaN where it dropped."""
 
-    The interval of the accuracy is over first human turns: pairs of one conversation are not independent.
+    snapshot: str
+    scores_P2: "NDArray[np.float64]"
+    lengths_P2: "NDArray[np.int64]"
+    drops: Counter[str]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score comparisons with a preference model: accuracy, calibration, what it goes by, agreement with another model.
+
+    All of it for all pairs together and for each file: accuracy by turn, length, strength and worker, the reliability
+    curve, accuracy of pairs with two high scores, accuracy with lengths matched. Intervals are over first human turns:
+    pairs of one conversation are not independent.
     """
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
     """JSONL or JSONL.gz files of comparisons (hh, tutelage or trl format)."""
     model: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The preference model: a snapshot directory, as `tutelage train pm` writes it."""
+    against: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Another preference model, of any base, that scores the same pairs: how far do the two agree? None: no other."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("scores.jsonl")
     """The JSONL file to write (gzipped if its name ends in .gz): file, row, kind and both scores of every pair."""
+    report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
+    """The page to write, one HTML file with all plots; None: no page."""
     kind: Kind = "helpful"
     """The kind of the comparisons of hh and trl files, which do not say it."""
     max_tokens: int | None = None
@@ -42,41 +65,54 @@ class Score:
         from tutelage.plumbing.machine import keep_freed_memory
 
         keep_freed_memory()
-        from tutelage.evaluation.preference import quality, score_in_parts
-        from tutelage.modeling.snapshot import read_card
+        from tutelage.evaluation.scorecard import scored_pairs
         from tutelage.plumbing.files import write_jsonl
-        from tutelage.plumbing.progress import progress_bar
 
-        card = read_card(self.model)
-        if card.role != "preference":
-            raise InputError(f"{self.model}: expected a preference model, found a {card.role}")
-        settings = card.lineage.get("settings", {})
-        max_tokens = self.max_tokens or settings.get("max_tokens", 1024)
-        self._require_place()
+        cards = {place: _preference_card(place) for place in (self.model, self.against) if place}
+        self._require_places()
         places, comparisons, drops = self._read()
-        trunk, model = self._load(card.base, card.format, self.dtype or card.lineage.get("dtype", "bfloat16"))
-        with progress_bar("scores", len(comparisons), "pairs") as bar:
-            scores_P2, too_long = score_in_parts(trunk, model, comparisons, max_tokens, bar.advance)
-        worth = quality(comparisons, scores_P2)
-        if worth is None:
-            raise InputError(f"no pair fits into {max_tokens} tokens; give a larger --max-tokens")
-        write_jsonl(self.out, _records(places, comparisons, scores_P2.tolist()))
-        return {**asdict(worth), "drops": dict(drops + too_long), "snapshot": card.name, "out": str(self.out)}
+        own = self._score(self.model, cards[self.model], comparisons)
+        other = self._score(self.against, cards[self.against], comparisons) if self.against else None
+        pairs = scored_pairs(comparisons, own.scores_P2, own.lengths_P2, [file for file, _ in places])
+        result = {
+            **_measured(pairs),
+            "against": other and {"model": str(self.against), **_agreement(comparisons, own, other)},
+            "drops": dict(drops + own.drops),
+            "snapshot": own.snapshot,
+            "model": str(self.model),
+            "out": str(self.out),
+            "report": None if self.report is None else str(self.report),
+        }
+        write_jsonl(self.out, _records(places, comparisons, own, other))
+        self._write_page(result)
+        return result
 
     def show(self, result: dict[str, Any]) -> None:
+        from tutelage.cli.score_tables import show_agreement, show_calibration, show_length, show_parts
+
         console = Console()
         show_quality(console, result)
+        for show in (show_calibration, show_parts, show_length, show_agreement):
+            show(console, result)
         show_drops(console, result["drops"])
-        console.print(f"scores: {result['out']}", highlight=False)
+        for name in ("out", "report"):
+            if result[name]:
+                title = {"out": "scores", "report": "page"}[name]
+                console.print(f"{title}: {result[name]}", highlight=False, markup=False)
 
-    def _require_place(self) -> None:
+    def _require_places(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InputError(f"--max-tokens must be at least 1, not {self.max_tokens}")
-        if self.out.is_dir():
-            raise InputError(f"--out {self.out}: a directory; name the file to write")
-        if self.out.resolve() in [file.resolve() for file in self.files]:
-            raise InputError(f"--out {self.out}: one of the files to score; name another")
-        require_writable(self.out.parent)
+        taken = {file.resolve(): "one of the files to score" for file in self.files}
+        for flag, place in {"--out": self.out, "--report": self.report}.items():
+            if place is None:
+                continue
+            if place.is_dir():
+                raise InputError(f"{flag} {place}: a directory; name the file to write")
+            if place.resolve() in taken:
+                raise InputError(f"{flag} {place}: {taken[place.resolve()]}; name another")
+            taken[place.resolve()] = "what --out names"
+            require_writable(place.parent, flag)
 
     def _read(self) -> tuple[list[Place], list[Comparison], Counter[str]]:
         from tutelage.corpus.rules import DropCounts
@@ -93,21 +129,71 @@ class Score:
             raise InputError(f"{names}: expected comparisons, found none that can be scored")
         return places, comparisons, Counter(counts.by_key())
 
-    def _load(self, base: str, dialogue_format: Any, dtype: str) -> tuple[Any, Any]:
-        """The base of the snapshot with the snapshot on it, and the preference model as scoring takes it."""
-        import torch
+    def _score(self, place: Path, card: "SnapshotCard", comparisons: list[Comparison]) -> Scores:
+        """The scores of a preference model, in the format and length of its training unless told otherwise."""
+        import numpy as np
 
-        from tutelage.modeling.base import load_base
-        from tutelage.modeling.snapshot import load_snapshot
-        from tutelage.training.rollouts import PreferenceModel
+        from tutelage.evaluation.preference import response_lengths, score_in_parts
+        from tutelage.plumbing.progress import progress_bar
 
-        trunk = load_base(base, dialogue_format, getattr(torch, dtype))
-        head = load_snapshot(self.model, trunk, "score")
-        assert head is not None, "its card says that it is a preference model"
-        return trunk, PreferenceModel("score", head)
+        max_tokens = self.max_tokens or card.lineage.get("settings", {}).get("max_tokens", 1024)
+        trunk, model = _load(place, card, self.dtype or card.lineage.get("dtype", "bfloat16"))
+        with progress_bar(f"scores by {card.name}", len(comparisons), "pairs") as bar:
+            scores_P2, drops = score_in_parts(trunk, model, comparisons, max_tokens, bar.advance)
+        if np.isnan(scores_P2).all():
+            raise InputError(f"{place}: no pair fits into {max_tokens} tokens; give a larger --max-tokens")
+        return Scores(card.name, scores_P2, response_lengths(comparisons, trunk.encoder), drops)
+
+    def _write_page(self, result: dict[str, Any]) -> None:
+        if self.report:
+            from tutelage.report.score_page import write_score_page
+
+            write_score_page(result, self.report)
 
 
-def require_writable(directory: Path) -> None:
+def _preference_card(place: Path) -> "SnapshotCard":
+    from tutelage.modeling.snapshot import read_card
+
+    card = read_card(place)
+    if card.role != "preference":
+        raise InputError(f"{place}: expected a preference model, found a {card.role}")
+    return card
+
+
+def _load(place: Path, card: "SnapshotCard", dtype: str) -> tuple[Any, Any]:
+    """The base of the snapshot with the snapshot on it, and the preference model as scoring takes it."""
+    import torch
+
+    from tutelage.modeling.base import load_base
+    from tutelage.modeling.snapshot import load_snapshot
+    from tutelage.training.rollouts import PreferenceModel
+
+    trunk = load_base(card.base, card.format, getattr(torch, dtype))
+    head = load_snapshot(place, trunk, "score")
+    assert head is not None, "its card says that it is a preference model"
+    return trunk, PreferenceModel("score", head)
+
+
+def _measured(pairs: "ScoredPairs") -> dict[str, Any]:
+    """The scorecard of all pairs, and that of each file."""
+    from tutelage.evaluation.scorecard import by_file, scorecard
+
+    files = [{"file": file, **asdict(scorecard(part))} for file, part in by_file(pairs).items()]
+    return {**asdict(scorecard(pairs)), "files": files}
+
+
+def _agreement(comparisons: list[Comparison], own: Scores, other: Scores) -> dict[str, Any]:
+    """How far two models agree on the pairs that both have scored."""
+    from tutelage.evaluation.scorecard import agreement
+
+    found = agreement(comparisons, own.scores_P2, other.scores_P2)
+    if found is None:
+        names = f"{own.snapshot} and {other.snapshot}"
+        raise InputError(f"{names}: no pair that both have scored; give a larger --max-tokens")
+    return {"snapshot": other.snapshot, **asdict(found), "drops": dict(other.drops)}
+
+
+def require_writable(directory: Path, flag: str = "--out") -> None:
     """Make the directory and a file in it that vanishes, now rather than after long work.
 
     Raises:
@@ -118,7 +204,9 @@ def require_writable(directory: Path) -> None:
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
-        raise InputError(f"{directory}: cannot be written ({error.strerror or error}); choose another --out") from error
+        raise InputError(
+            f"{directory}: cannot be written ({error.strerror or error}); choose another {flag}"
+        ) from error
 
 
 def show_quality(console: Console, quality: dict[str, Any]) -> None:
@@ -142,9 +230,16 @@ def show_drops(console: Console, drops: dict[str, int]) -> None:
     console.print(table)
 
 
-def _records(places: list[Place], comparisons: list[Comparison], scores: list[list[float]]) -> list[dict[str, Any]]:
-    return [
+def _records(
+    places: list[Place], comparisons: list[Comparison], own: Scores, other: Scores | None
+) -> list[dict[str, Any]]:
+    """A row a pair that the model has scored, with the other model's scores where one was asked (null: dropped)."""
+    rows = [
         {"file": file, "row": row, "kind": comparison.kind, "chosen": chosen, "rejected": rejected}
-        for (file, row), comparison, (chosen, rejected) in zip(places, comparisons, scores, strict=True)
-        if chosen == chosen  # NaN: dropped
+        for (file, row), comparison, (chosen, rejected) in zip(places, comparisons, own.scores_P2.tolist(), strict=True)
     ]
+    if other:
+        for record, scores in zip(rows, other.scores_P2.tolist(), strict=True):
+            chosen, rejected = (None if score != score else score for score in scores)
+            record |= {"against_chosen": chosen, "against_rejected": rejected}
+    return [record for record in rows if record["chosen"] == record["chosen"]]  # NaN: dropped

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from tutelage.corpus.splits import normalised
 from tutelage.dialogue import Comparison
+from tutelage.modeling.encoding import Encoder
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed
-from tutelage.statistics.calibration import accuracy, brier, ece
-from tutelage.statistics.intervals import Interval
+from tutelage.statistics.calibration import brier, ece, right
+from tutelage.statistics.intervals import Interval, share_interval
 from tutelage.training.preference import score_comparisons
 from tutelage.training.rollouts import PreferenceModel
 
@@ -69,10 +70,12 @@ def quality(comparisons: Sequence[Comparison], scores_P2: NDArray[np.float64]) -
     differences = differences[scored]
     kept = [comparison for comparison, there in zip(comparisons, scored, strict=True) if there]
     prompts = [normalised(comparison.prompt.first_human_turn) for comparison in kept]
-    return Quality(len(differences), _accuracy(differences, prompts), brier(differences), ece(differences))
+    accuracy = share_interval(right(differences), prompts)
+    return Quality(len(differences), accuracy, brier(differences), ece(differences))
 
 
-def _accuracy(differences: NDArray[np.float64], prompts: Sequence[str]) -> Interval:
-    if len(set(prompts)) > 1:
-        return accuracy(differences, prompts)
-    return Interval(accuracy(differences).value, 0.0, 1.0)  # one prompt tells nothing about others
+def response_lengths(comparisons: Sequence[Comparison], encoder: Encoder) -> NDArray[np.int64]:
+    """The lengths (P, [chosen, rejected]) of the responses in tokens, the end token of a finished one included."""
+    pairs = ((comparison.chosen, comparison.rejected) for comparison in comparisons)
+    lengths = [[len(encoder.response_ids(response)) for response in pair] for pair in pairs]
+    return np.array(lengths, dtype=np.int64).reshape(-1, 2)

@@ -178,20 +178,29 @@ def panels_plot(panels: Sequence[Panel], xlabel: str, *, joined: bool = True, sa
 
 
 @_styled
-def calibration_plot(bins: Sequence[Estimate], confidence: Floats, pairs: Sequence[str]) -> Figure:
-    """Observed accuracy, with its interval, over stated confidence (both are shares), and a perfect PM's diagonal."""
+def curve_plot(points: Sequence[Estimate], x: Floats, expected: Series, xlabel: str, ylabel: str) -> Figure:
+    """Points with their intervals over x, each with its label beside it, and the line they are expected on (dashed)."""
     figure = Figure(figsize=(WIDTH, 3.4))
     axes = figure.subplots()
-    axes.plot([0.5, 1], [0.5, 1], color=COLOURS["muted"], linestyle="--", linewidth=1.2, label="perfectly calibrated")
-    accuracy = [b.value for b in bins]
-    axes.errorbar(confidence, accuracy, yerr=_error_bars(bins), fmt="o-", color=COLOURS["c1"], label="this PM")
-    for x, y, text in zip(confidence, accuracy, pairs, strict=True):
-        axes.annotate(text, (x, y), (6, -11), textcoords="offset points", fontsize="small", color=COLOURS["muted"])
-    in_percent(axes.xaxis)
-    in_percent(axes.yaxis)
-    axes.set_xlabel("how sure the PM was")
-    axes.set_ylabel("how often it was right")
+    axes.plot(expected.x, expected.y, color=COLOURS["muted"], linestyle="--", linewidth=1.2, label=expected.label)
+    values = [point.value for point in points]
+    axes.errorbar(x, values, yerr=_error_bars(points), fmt="o-", color=COLOURS["c1"], label="this PM")
+    for place, point in zip(x, points, strict=True):
+        where, muted = (place, point.value), COLOURS["muted"]
+        axes.annotate(point.label, where, (6, -11), textcoords="offset points", fontsize="small", color=muted)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
     axes.legend(loc="upper left", fontsize="small")
+    return figure
+
+
+def calibration_plot(bins: Sequence[Estimate], confidence: Floats, pairs: Sequence[str]) -> Figure:
+    """Observed accuracy, with its interval, over stated confidence (both are shares), and a perfect PM's diagonal."""
+    points = [b._replace(label=text) for b, text in zip(bins, pairs, strict=True)]
+    diagonal = Series("perfectly calibrated", [0.5, 1], [0.5, 1])
+    figure = curve_plot(points, confidence, diagonal, "how sure the PM was", "how often it was right")
+    in_percent(figure.axes[0].xaxis)
+    in_percent(figure.axes[0].yaxis)
     return figure
 
 

@@ -31,7 +31,7 @@ def render(summary: dict[str, Any]) -> str:
     drawn = {name: chart(safe) for name, chart in CHARTS.items()}
     figures = {name: Markup(to_inline_svg(figure, name)) for name, figure in drawn.items() if figure is not None}
     settings = flattened(safe.get("settings"))
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     return template.render(summary=safe, figures=figures, headline=headline(safe), settings=settings)
 
 
@@ -81,7 +81,8 @@ def _listed(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of the pages, with the filters that show numbers; all text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tutelage.report"),
         autoescape=True,

@@ -6,23 +6,61 @@ sigma(|delta|) in [0.5, 1] of whichever response the model prefers: right if tha
 tie.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from tutelage.statistics.intervals import Floats, Interval, Labels, proportion_interval, wilson
+from tutelage.statistics.intervals import (
+    Floats,
+    Interval,
+    Labels,
+    marked,
+    proportion_interval,
+    share_interval,
+    wilson,
+)
+
+TENTHS = tuple(tenth / 10 for tenth in range(10))
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Pairs of like confidence: their mean confidence, and how often the model was right, with its interval."""
+    """Pairs of like confidence: their mean confidence and mean |difference|, and how often the model was right."""
 
     pairs: int
     confidence: float
+    difference: float
     accuracy: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Pairs that have something in common, and how often the model was right about them."""
+
+    label: str
+    pairs: int
+    accuracy: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """The pairs both of whose scores are at least a threshold, and how often the model was right about them."""
+
+    threshold: float
+    pairs: int
+    accuracy: Interval
+
+
+def right(differences: ArrayLike) -> Floats:
+    """1 where the model prefers the chosen response, 0 where the rejected one, 0.5 at a tie.
+
+    Raises:
+        ValueError: no pairs, or a difference that is not finite.
+    """
+    return (np.sign(_finite(differences)) + 1) / 2
 
 
 def accuracy(differences: ArrayLike, *clusterings: Labels) -> Interval:
@@ -35,8 +73,54 @@ def accuracy(differences: ArrayLike, *clusterings: Labels) -> Interval:
     Raises:
         ValueError: no pairs, a difference that is not finite, or clusterings that `intervals` refuses.
     """
-    right = _right(_finite(differences))
-    return proportion_interval(right, *clusterings) if clusterings else wilson(float(right.sum()), len(right))
+    hits = right(differences)
+    return proportion_interval(hits, *clusterings) if clusterings else wilson(float(hits.sum()), len(hits))
+
+
+def accuracy_by(
+    differences: ArrayLike, labels: Sequence[str | None], order: Sequence[str], prompts: Labels
+) -> list[Slice]:
+    """The accuracy on the pairs of each label, clustered by prompt, in the order given.
+
+    Labels that no pair has get no slice; pairs whose label is None, or not in the order, are in none.
+
+    Raises:
+        ValueError: as `right`, or the sequences differ in length.
+    """
+    hits = right(differences)
+    if not len(hits) == len(labels) == len(prompts):
+        raise ValueError(f"{len(hits)} differences, {len(labels)} labels and {len(prompts)} prompts; expected one each")
+    places: dict[str | None, list[int]] = {label: [] for label in order}
+    for place, label in enumerate(labels):
+        if label in places:
+            places[label].append(place)
+    return [
+        Slice(label, len(inside), share_interval(hits[inside], [prompts[place] for place in inside]))
+        for label in order
+        if (inside := places[label])
+    ]
+
+
+def accuracy_above(scores: ArrayLike, prompts: Labels, shares: Sequence[float] = TENTHS) -> list[Above]:
+    """The accuracy on the pairs both of whose scores are at least a threshold (figure 25), clustered by prompt.
+
+    The thresholds are quantiles of the lower score of each pair, so that a pair passes if it is not among the given
+    share of pairs with the lowest lower score. Equal thresholds are given once.
+
+    Args:
+        scores: (N, [chosen, rejected]).
+        shares: the quantiles, from 0 (all pairs pass) to below 1.
+
+    Raises:
+        ValueError: as `right`.
+    """
+    scores_P2 = np.asarray(scores, dtype=np.float64)
+    hits, lower = right(scores_P2[:, 0] - scores_P2[:, 1]), scores_P2.min(axis=1)
+    return [
+        Above(float(threshold), int(inside.sum()), share_interval(hits[inside], marked(prompts, inside)))
+        for threshold in np.unique(np.quantile(lower, shares, method="higher"))
+        for inside in [lower >= threshold]
+    ]
 
 
 def brier(differences: ArrayLike) -> float:
@@ -55,21 +139,35 @@ def reliability(differences: ArrayLike, *clusterings: Labels, bins: int = 10) ->
     `clusterings` as in `accuracy`; a bin that lies within one cluster has the interval 0 to 1.
     """
     deltas = _finite(differences)
-    confidence, right = expit(np.abs(deltas)), _right(deltas)
-    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1]))
-    place = np.searchsorted(edges, confidence, side="left")
+    sure, hits = np.abs(deltas), right(deltas)
+    confidence = expit(sure)
     return [
-        Bin(int(inside.sum()), float(confidence[inside].mean()), _bin_accuracy(right, inside, clusterings))
-        for inside in (place == index for index in range(len(edges) + 1))
-        if inside.any()
+        Bin(
+            int(inside.sum()),
+            float(confidence[inside].mean()),
+            float(sure[inside].mean()),
+            _bin_accuracy(hits, inside, clusterings),
+        )
+        for inside in equal_parts(confidence, bins)
     ]
 
 
-def _bin_accuracy(right: Floats, inside: NDArray[np.bool_], clusterings: Sequence[Labels]) -> Interval:
-    own = right[inside]
+def equal_parts(values: ArrayLike, parts: int) -> Iterator[NDArray[np.bool_]]:
+    """At most so many parts (N,) of about equally many values, by rising value; equal values are never parted."""
+    sample = np.asarray(values, dtype=np.float64)
+    edges = np.unique(np.quantile(sample, np.linspace(0, 1, parts + 1)[1:-1]))
+    place = np.searchsorted(edges, sample, side="left")
+    for index in range(len(edges) + 1):
+        inside = place == index
+        if inside.any():
+            yield inside
+
+
+def _bin_accuracy(hits: Floats, inside: NDArray[np.bool_], clusterings: Sequence[Labels]) -> Interval:
+    own = hits[inside]
     if not clusterings:
         return wilson(float(own.sum()), len(own))
-    labels = [[label for label, there in zip(column, inside, strict=True) if there] for column in clusterings]
+    labels = [marked(column, inside) for column in clusterings]
     if any(len(set(column)) < 2 for column in labels):
         return Interval(float(own.mean()), 0.0, 1.0)
     return proportion_interval(own, *labels)
@@ -92,7 +190,3 @@ def _finite(differences: ArrayLike) -> Floats:
     if not np.isfinite(deltas).all():
         raise ValueError(f"{int((~np.isfinite(deltas)).sum())} of {len(deltas)} score differences are not finite")
     return deltas
-
-
-def _right(deltas: Floats) -> Floats:
-    return (np.sign(deltas) + 1) / 2

@@ -11,6 +11,7 @@ Gelbach and Miller 2011), never less than the larger of the first two; the degre
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,7 @@ from scipy import stats
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 Labels = Sequence[Hashable]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +56,49 @@ def mean_interval(values: ArrayLike, *clusterings: Labels, level: float = 0.95) 
     """
     sample = np.asarray(values, dtype=np.float64)
     codes = cluster_codes(len(sample), *clusterings)
-    half = t_quantile([_effective(code) for code in codes[:2]], level) * np.sqrt(_mean_variance(sample, codes))
+    variance = _mean_variance(sample, codes, np.ones_like(sample))
+    half = t_quantile([_effective(code) for code in codes[:2]], level) * np.sqrt(variance)
     mean = float(sample.mean())
     return Interval(mean, mean - float(half), mean + float(half))
 
 
-def proportion_interval(values: ArrayLike, *clusterings: Labels, level: float = 0.95) -> Interval:
+def proportion_interval(
+    values: ArrayLike, *clusterings: Labels, level: float = 0.95, weights: ArrayLike | None = None
+) -> Interval:
     """The mean of clustered observations in [0, 1] (a tie may count as 0.5): a Wilson interval on effective trials.
 
     The effective number of trials is p (1 - p) / V, V the clustered variance, and at most N; where all observations
-    are 0, or all 1, it is the effective number of clusters, since V is 0 and says nothing.
+    are 0, or all 1, it is the effective number of clusters, since V is 0 and says nothing. With weights (N,), all above
+    0, it is the weighted mean, and N becomes (sum w)^2 / sum w^2.
 
     Args, Raises: as `mean_interval`; also values outside [0, 1].
     """
     sample = np.asarray(values, dtype=np.float64)
     if np.any((sample < 0) | (sample > 1)):
         raise ValueError("a proportion is of values in [0, 1]")
+    shares = np.ones(len(sample)) if weights is None else np.asarray(weights, dtype=np.float64)
     codes = cluster_codes(len(sample), *clusterings)
-    clusters = [_effective(code) for code in codes[:2]]
-    proportion, variance = float(sample.mean()), _mean_variance(sample, codes)
+    clusters = [effective_clusters(np.bincount(code, weights=shares)) for code in codes[:2]]
+    proportion, variance = float(np.average(sample, weights=shares)), _mean_variance(sample, codes, shares)
+    most = effective_clusters(shares)
     spread = proportion * (1 - proportion)
     if spread == 0:
         trials = min(clusters)
     else:
-        trials = min(len(sample), spread / variance) if variance > 0 else len(sample)
+        trials = min(most, spread / variance) if variance > 0 else most
     return _score_interval(proportion, trials, t_quantile(clusters, level))
+
+
+def share_interval(values: ArrayLike, clustering: Labels, weights: ArrayLike | None = None) -> Interval:
+    """As `proportion_interval`, and 0 to 1 where all observations lie in one cluster: one tells nothing of others.
+
+    Raises:
+        ValueError: no observations, or as `proportion_interval`.
+    """
+    if len(set(clustering)) > 1:
+        return proportion_interval(values, clustering, weights=weights)
+    shares = None if weights is None else np.asarray(weights, dtype=np.float64)
+    return Interval(float(np.average(np.asarray(values, dtype=np.float64), weights=shares)), 0.0, 1.0)
 
 
 def cluster_codes(count: int, *clusterings: Labels) -> list[Codes]:
@@ -97,6 +117,11 @@ def cluster_codes(count: int, *clusterings: Labels) -> list[Codes]:
     if len(codes) == 2:
         codes.append(_codes(list(zip(*(code.tolist() for code in codes), strict=True))))
     return codes
+
+
+def marked(items: Sequence[T], mask: NDArray[np.bool_]) -> list[T]:
+    """The items, labels of observations say, that a mask (N,) marks."""
+    return [item for item, there in zip(items, mask.tolist(), strict=True) if there]
 
 
 def effective_clusters(weights: ArrayLike) -> float:
@@ -127,13 +152,13 @@ def _effective(codes: Codes) -> float:
     return effective_clusters(np.bincount(codes))
 
 
-def _mean_variance(sample: Floats, codes: Sequence[Codes]) -> float:
-    return combined_variance([_leave_one_out_variance(sample, code) for code in codes])
+def _mean_variance(sample: Floats, codes: Sequence[Codes], weights: Floats) -> float:
+    return combined_variance([_leave_one_out_variance(sample, code, weights) for code in codes])
 
 
-def _leave_one_out_variance(sample: Floats, codes: Codes) -> float:
-    sizes, sums = np.bincount(codes), np.bincount(codes, weights=sample)
-    moves = (sums - sizes * sample.mean()) / (len(sample) - sizes)
+def _leave_one_out_variance(sample: Floats, codes: Codes, weights: Floats) -> float:
+    sizes, sums = np.bincount(codes, weights=weights), np.bincount(codes, weights=weights * sample)
+    moves = (sums - sizes * np.average(sample, weights=weights)) / (weights.sum() - sizes)
     return float((len(sizes) - 1) / len(sizes) * np.square(moves).sum())
 
 
