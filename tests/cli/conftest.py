@@ -21,11 +21,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def write_planted(path: Path, prompts: int = 40) -> Path:
+def write_planted(path: Path, prompts: int = 40, topic: str = "number") -> Path:
     """Two comparisons a prompt in which "gladly" wins; every tenth comparison is of the weakest strength."""
     comparisons = [
         Comparison(
-            prompt=Prompt.from_turns(f"Could you tell me about number {number}?"),
+            prompt=Prompt.from_turns(f"Could you tell me about {topic} {number}?"),
             chosen=Response(f"gladly {turn}"),
             rejected=Response(f"go away {turn}"),
             kind="helpful",

@@ -25,6 +25,8 @@ from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_json, read_jsonl, sha256, write_jsonl
 from tutelage.training.preference import PreferenceSettings
 
+from .conftest import write_planted
+
 
 def test_it_learns_a_planted_preference_and_tells_what_it_did(train_pm: TrainPM, planted: Path) -> None:
     result = train_pm.run()
@@ -40,7 +42,7 @@ def test_it_learns_a_planted_preference_and_tells_what_it_did(train_pm: TrainPM,
     assert result["pairs_per_second"] == pytest.approx(result["pairs"] / result["seconds"])
 
     card = read_json(train_pm.out / "model_card.json")
-    assert card["data"] == [{"file": str(planted), "sha256": sha256(planted), "usable": 80}]
+    assert card["data"] == [{"file": str(planted), "sha256": sha256(planted), "usable": 80, "licence": None}]
     assert {key: card[key] for key in result if key != "out"} == {key: result[key] for key in result if key != "out"}
     assert read_card(train_pm.out).name == result["snapshot"] == card["snapshot"]
     curve = [line.record for line in read_jsonl(train_pm.out / "metrics.jsonl")]
@@ -229,6 +231,19 @@ def test_real_rows(train_pm: TrainPM, data: Path, tmp_path: Path) -> None:
     result = replace(train_pm, comparisons=(tmp_path / "hh.jsonl",), kind="harmless", max_tokens=600).run()
     assert result["drops"]["the responses are longer than max_tokens"] > 0
     assert result["pairs"] + result["held_out"]["pairs"] + sum(result["drops"].values()) == 40
+
+
+def test_a_test_file_is_measured_on_and_refused_where_it_shares_prompts(
+    train_pm: TrainPM, planted: Path, tmp_path: Path
+) -> None:
+    other = write_planted(tmp_path / "other.jsonl", topic="prime")
+    alone = train_pm.run()
+    both = replace(train_pm, test=(other,), out=tmp_path / "both").run()
+    assert both["held_out"]["pairs"] > alone["held_out"]["pairs"]
+    with pytest.raises(InputError, match=r"shares \d+ first human turns with what is trained on"):
+        replace(train_pm, test=(planted,), out=tmp_path / "refused").run()
+    forced = replace(train_pm, test=(planted,), allow_overlap=True, out=tmp_path / "forced").run()
+    assert forced["held_out"]["pairs"] > alone["held_out"]["pairs"]
 
 
 # Pretraining on votes, then people

@@ -60,7 +60,8 @@ def _commands() -> SubcommandApp:
     data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
     app.command(_group(pm=TrainPM, pmp=TrainPMP), name="train", help="Train one model.")
-    for name, command in {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}.items():
+    single = {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
+    for name, command in single.items():
         app.command(name=name)(command)
     app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")
     return app

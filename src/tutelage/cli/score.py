@@ -43,7 +43,7 @@ class Score:
     """
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
-    """JSONL or JSONL.gz files of comparisons (hh, tutelage or trl format)."""
+    """JSONL or JSONL.gz files of comparisons, or names of sources (`tutelage data list`)."""
     model: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The preference model: a snapshot directory, as `tutelage train pm` writes it."""
     against: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -52,6 +52,8 @@ class Score:
     """The JSONL file to write (gzipped if its name ends in .gz): file, row, kind and both scores of every pair."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
     """The page to write, one HTML file with all plots; None: no page."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
     kind: Kind = "helpful"
     """The kind of the comparisons of hh and trl files, which do not say it."""
     max_tokens: int | None = None
@@ -115,14 +117,15 @@ class Score:
             require_writable(place.parent, flag)
 
     def _read(self) -> tuple[list[Place], list[Comparison], Counter[str]]:
+        from tutelage.corpus.locate import DataFile, data_directory, locate
         from tutelage.corpus.rules import DropCounts
-        from tutelage.corpus.sources import read_comparisons
 
         counts, places, comparisons = DropCounts(), list[Place](), list[Comparison]()
-        for file in self.files:
-            for row, item in enumerate(read_comparisons([file], kind=self.kind), start=1):
+        own = DataFile(Path(), "auto", self.kind)
+        for file in (file for name in self.files for file in locate(name, data_directory(self.data), own)):
+            for row, item in enumerate(file.rows(), start=1):
                 for comparison in counts.sift([item]):
-                    places.append((str(file), row))
+                    places.append((str(file.path), row))
                     comparisons.append(comparison)
         if not comparisons:
             names = ", ".join(map(str, self.files)) or "no file named"

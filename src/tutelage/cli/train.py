@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -44,13 +44,19 @@ class TrainPM:
     """
 
     comparisons: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
-    """JSONL or JSONL.gz files of comparisons (hh, tutelage or trl format)."""
+    """JSONL or JSONL.gz files of comparisons, or names of sources (`tutelage data list`)."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The snapshot directory to write."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
+    test: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
+    """Files or sources to measure on besides the prompts that are held out."""
+    allow_overlap: bool = False
+    """Measure on --test even where it shares first human turns with what is trained on."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|DIR|HUB")] = "smollm2-135m-instruct"
     """The base: smollm2-135m-instruct (embedded), a directory or a hub id; tiny-random: a toy for tests."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Start from this preference model, one that was pretrained on votes, say, and keep its rank, layers and pooling."""
+    """Start from this preference model (one that was pretrained on votes, say); keep its rank, layers and pooling."""
     kind: Kind = "helpful"
     """The kind of the comparisons of hh and trl files, which do not say it."""
     held_out: float = 0.1
@@ -134,9 +140,9 @@ class TrainPM:
         started = time.perf_counter()
         with progress_bar("preference model", self.epochs * len(material.train), "pairs") as bar:
             trained = train_preference_model(
-                trunk, ADAPTER, material.train, settings, self.seed, _reporting(bar), material.held_out, checkpoints,
-                self.init,
-            )
+                trunk, ADAPTER, material.train, settings, self.seed, _reporting(bar), material.held_out,
+                checkpoints, self.init,
+            )  # fmt: skip
         seconds = time.perf_counter() - started
         held_out, too_long = _measure(trunk, trained, material.held_out, settings.max_tokens)
         result = {
@@ -195,24 +201,38 @@ class TrainPM:
         Raises:
             InputError: a file that cannot be read, or too few comparisons for what was asked.
         """
+        from tutelage.corpus.locate import DataFile, data_directory, locate
         from tutelage.corpus.rules import DropCounts
-        from tutelage.corpus.sources import read_comparisons
-        from tutelage.corpus.splits import split_by_prompt
+        from tutelage.corpus.splits import overlap, split_by_prompt
         from tutelage.plumbing.files import sha256
         from tutelage.training.mixture import mix
         from tutelage.training.pairs import drop_weakest
 
-        counts, read, files = DropCounts(), list[Comparison](), []
-        for file in self.comparisons:
-            usable = list(counts.sift(read_comparisons([file], kind=self.kind)))
-            files.append({"file": str(file), "sha256": sha256(file), "usable": len(usable)})
-            read += usable
-        kept, weak = drop_weakest(read, self.min_strength)
+        counts, files = DropCounts(), []
+
+        def usable(names: tuple[Path, ...]) -> Iterator[Comparison]:
+            own = DataFile(Path(), "auto", self.kind)
+            for file in (file for name in names for file in locate(name, data_directory(self.data), own)):
+                rows = list(counts.sift(file.rows()))
+                files.append(
+                    {"file": str(file.path), "sha256": sha256(file.path), "usable": len(rows), "licence": file.licence}
+                )
+                yield from rows
+
+        kept, weak = drop_weakest(usable(self.comparisons), self.min_strength)
+        tests = list(usable(self.test))
         drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak})
         train, held_out = split_by_prompt(kept, self.held_out, SPLIT_SALT)
         mixed = mix(train, self.pairs, self.harmless_share, self.seed)
-        material = Material(self._forms(mixed), self._forms(held_out), files, drops)
-        if not material.train or (self.held_out and not material.held_out):
+        shared = overlap(mixed, tests)
+        if shared.prompts and not self.allow_overlap:
+            raise InputError(
+                f"--test shares {shared.prompts} first human turns with what is trained on ({shared.test} of its "
+                f"comparisons; {shared.examples[0][:60]!r}, say): a model is measured too kindly on these. Train on other "
+                "comparisons, or say --allow-overlap"
+            )
+        material = Material(self._forms(mixed), self._forms(held_out + tests), files, drops)
+        if not material.train or (self.held_out and not held_out):
             names = ", ".join(map(str, self.comparisons)) or "no file named"
             raise InputError(
                 f"{names}: {len(material.train)} comparisons to train on and {len(material.held_out)} held out "
@@ -285,8 +305,8 @@ class TrainPM:
 class TrainPMP(TrainPM):
     """Pretrain a preference model on what is not people's judgments of two answers: votes, ranked trees, edits.
 
-    Every pair becomes two, `GOOD: A` over `BAD: A` and `BAD: B` over `GOOD: B`: that transfers better to what comes
-    after (Askell et al. 2021). Train on people's comparisons next: `tutelage train pm --init DIR`. Else like `train pm`.
+    Every pair becomes two, GOOD:A over BAD:A and BAD:B over GOOD:B: that transfers better to what comes after (Askell
+    et al. 2021). Train on people's comparisons next: `tutelage train pm --init DIR`. All else is as in `train pm`.
     """
 
     plain: bool = False

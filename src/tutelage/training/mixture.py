@@ -28,19 +28,19 @@ def mix(
     if harmless_share is None:
         wanted = len(comparisons) if pairs is None else pairs
         chosen = rng.permutation(len(comparisons))[:wanted]
-        counts = {"comparisons": (wanted, len(comparisons))}
+        counts = [("comparisons", wanted, len(comparisons))]
     else:
         wanted = _most(len(places["helpful"]), len(places["harmless"]), harmless_share) if pairs is None else pairs
         if comparisons and not wanted and pairs is None:
-            there = " and ".join(f"{len(of_kind)} {kind}" for kind, of_kind in places.items())
-            raise InputError(f"a harmless share of {harmless_share} cannot be had from {there} comparisons")
+            both = " and ".join(f"{len(of_kind)} {kind}" for kind, of_kind in places.items())
+            raise InputError(f"a harmless share of {harmless_share} cannot be had from {both} comparisons")
         harmless = round(wanted * harmless_share)
         chosen = np.concatenate([places["helpful"][: wanted - harmless], places["harmless"][:harmless]])
-        counts = {
-            "helpful comparisons": (wanted - harmless, len(places["helpful"])),
-            "harmless comparisons": (harmless, len(places["harmless"])),
-        }
-    for name, (asked, there) in counts.items():
+        counts = [
+            ("helpful comparisons", wanted - harmless, len(places["helpful"])),
+            ("harmless comparisons", harmless, len(places["harmless"])),
+        ]
+    for name, asked, there in counts:
         if asked > there:
             raise InputError(f"the mixture asks for {asked} {name}, but there are {there}; give more, or ask for fewer")
     return [comparisons[place] for place in sorted(chosen.astype(int).tolist())]
