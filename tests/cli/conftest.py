@@ -8,7 +8,7 @@ import torch
 
 from tutelage.cli.train import TrainPM
 from tutelage.corpus.records import comparison_to_record
-from tutelage.dialogue import Comparison, Prompt, Response
+from tutelage.dialogue import Comparison, Kind, Prompt, Response
 from tutelage.plumbing.files import write_jsonl
 
 
@@ -21,14 +21,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def write_planted(path: Path, prompts: int = 40, topic: str = "number") -> Path:
+def write_planted(path: Path, prompts: int = 40, topic: str = "number", kind: Kind = "helpful") -> Path:
     """Two comparisons a prompt in which "gladly" wins; every tenth comparison is of the weakest strength."""
     comparisons = [
         Comparison(
             prompt=Prompt.from_turns(f"Could you tell me about {topic} {number}?"),
             chosen=Response(f"gladly {turn}"),
             rejected=Response(f"go away {turn}"),
-            kind="helpful",
+            kind=kind,
             strength=1 if (2 * number + turn) % 10 == 0 else 3,
         )
         for number in range(prompts)

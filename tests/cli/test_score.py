@@ -125,7 +125,7 @@ def test_bad_files_and_places_are_named(score: Score, tmp_path: Path) -> None:
     for files, says in {
         (): "no file named: expected comparisons",
         (write_rows(tmp_path / "dirty.jsonl", DIRTY),): r"dirty\.jsonl: expected comparisons, found none",
-        (tmp_path / "nowhere.jsonl",): r"nowhere\.jsonl: cannot be read",
+        (tmp_path / "nowhere.jsonl",): r"nowhere\.jsonl: no such file, nor a source",
     }.items():
         with pytest.raises(InputError, match=says):
             replace(score, files=files).run()

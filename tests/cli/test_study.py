@@ -9,12 +9,15 @@ from tutelage.cli.main import main
 from tutelage.cli.study import StudyCommand
 from tutelage.plumbing.errors import InputError
 
+from .conftest import write_planted
+
 
 def test_a_study_leaves_its_page_and_goes_on_from_its_points(
     planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None
 ) -> None:
+    harmless = write_planted(tmp_path / "harmless.jsonl", topic="prime", kind="harmless")
     command = [
-        "study", "weight", "--helpful", str(planted), "--harmless", str(planted), "--out", str(tmp_path / "s"),
+        "study", "weight", "--helpful", str(planted), "--harmless", str(harmless), "--out", str(tmp_path / "s"),
         "--model", "tiny-random", "--pairs", "10", "--dtype", "float32", "--json",
     ]  # fmt: skip
     assert main(command) == 0

@@ -149,7 +149,7 @@ def test_every_setting_is_an_option_with_the_same_default(train_pm: TrainPM) -> 
         ({"seed": -1}, "--seed must be at least 0"),
         ({"head_learning_rate": float("nan")}, "--head-learning-rate must be above 0"),
         ({"comparisons": ()}, "no file named: 0 comparisons to train on"),
-        ({"comparisons": (Path("nowhere.jsonl"),)}, r"nowhere\.jsonl: cannot be read"),
+        ({"comparisons": (Path("nowhere.jsonl"),)}, r"nowhere\.jsonl: no such file, nor a source"),
         ({"held_out": 0.001}, "and 0 held out .* another --held-out"),
         ({"max_tokens": 8}, "no comparison to train on"),
         ({"model": "nowhere/nothing"}, "nowhere/nothing"),
@@ -250,8 +250,7 @@ def test_a_test_file_is_measured_on_and_refused_where_it_shares_prompts(
 
 
 def test_a_pretrained_model_is_where_training_goes_on_from(train_pm: TrainPM, tmp_path: Path) -> None:
-    pretrained = TrainPMP(**{**vars(train_pm), "out": tmp_path / "pmp", "layers": 1, "pooling": "mean"}).run()
-    assert pretrained["pairs"] == 2 * train_pm.run()["pairs"]
+    pretrained = TrainPMP(**{**vars(train_pm), "out": tmp_path / "pmp", "layers": 1, "pooling": "mean"}, plain=True).run()
     finetuned = replace(train_pm, init=tmp_path / "pmp", out=tmp_path / "finetuned", learning_rate=1e-9).run()
     card = read_json(tmp_path / "finetuned" / "model_card.json")
     assert card["initial"] == pretrained["snapshot"]
@@ -261,9 +260,15 @@ def test_a_pretrained_model_is_where_training_goes_on_from(train_pm: TrainPM, tm
     assert finetuned["held_out"]["accuracy"]["value"] > 0.8
 
 
-def test_plain_pretraining_takes_pairs_as_they_are(train_pm: TrainPM, tmp_path: Path) -> None:
+def test_pretraining_makes_two_pairs_of_one_unless_they_are_to_be_taken_plain(
+    train_pm: TrainPM, tmp_path: Path
+) -> None:
+    usual = train_pm.run()
     plain = TrainPMP(**{**vars(train_pm), "out": tmp_path / "plain"}, plain=True).run()
-    assert plain["snapshot"] == train_pm.run()["snapshot"]
+    binarised = TrainPMP(**{**vars(train_pm), "out": tmp_path / "binarised"}).run()
+    assert plain["snapshot"] == usual["snapshot"]
+    assert binarised["pairs"] == 2 * usual["pairs"]
+    assert binarised["held_out"]["accuracy"]["value"] > 0.8
 
 
 def test_a_policy_is_no_preference_model_to_start_from(train_pm: TrainPM, tiny: Trunk, tmp_path: Path) -> None:

@@ -228,8 +228,8 @@ class TrainPM:
         if shared.prompts and not self.allow_overlap:
             raise InputError(
                 f"--test shares {shared.prompts} first human turns with what is trained on ({shared.test} of its "
-                f"comparisons; {shared.examples[0][:60]!r}, say): a model is measured too kindly on these. Train on other "
-                "comparisons, or say --allow-overlap"
+                f"comparisons; {shared.examples[0][:60]!r}, say): a model is measured too kindly on these; train on "
+                "other comparisons, or say --allow-overlap"
             )
         material = Material(self._forms(mixed), self._forms(held_out + tests), files, drops)
         if not material.train or (self.held_out and not held_out):

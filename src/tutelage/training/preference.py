@@ -110,9 +110,9 @@ def train_preference_model(
     """Train on the comparisons; `held_out` is measured every `eval_every` steps.
 
     The adapter is made anew on the trunk, or begins as that of `initial`, the snapshot of a preference model of the
-    same rank, layers and pooling (one that was pretrained on votes, say), and so does the head. Goes on from the last checkpoint if there is one: on CPU to the same bits as without a break. Scores are shifted to
-    mean 0 over the responses to the first `REFERENCE_GROUPS` prompts, without rescaling, so that ΔElo = 174·Δscore
-    holds.
+    same rank, layers and pooling (one that was pretrained on votes, say), and so does the head. Training goes on from
+    the last checkpoint if there is one: on CPU to the same bits as without a break. Scores are shifted to mean 0 over
+    the responses to the first `REFERENCE_GROUPS` prompts, without rescaling, so that ΔElo = 174·Δscore holds.
 
     Raises:
         InputError: nothing to train on, or a checkpoint of another training.
