@@ -15,11 +15,13 @@ from tyro.extras import SubcommandApp
 from tutelage import __version__
 from tutelage.cli.data import DataConvert, DataStats
 from tutelage.cli.demo import Demo
+from tutelage.cli.distill import TrainDistill
 from tutelage.cli.doctor import Doctor
 from tutelage.cli.judge import Judge
 from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
 from tutelage.cli.score import Score
+from tutelage.cli.sft import TrainSFT
 from tutelage.cli.train import TrainPM
 from tutelage.plumbing.errors import CheckFailed, InputError
 
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
     app.command(_group(stats=DataStats, convert=DataConvert), name="data", help="Look into comparisons, convert them.")
-    app.command(_group(pm=TrainPM), name="train", help="Train one model.")
+    app.command(_group(distill=TrainDistill, sft=TrainSFT, pm=TrainPM), name="train", help="Train one model.")
     for name, command in {"score": Score, "rate": Rate, "judge": Judge, "doctor": Doctor}.items():
         app.command(name=name)(command)
     app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")

@@ -97,7 +97,7 @@ class TrainPM:
         from tutelage.training.preference import train_preference_model
 
         settings = self._settings()
-        _require_place(self.out, self.overwrite)
+        require_place(self.out, self.overwrite)
         material = self._read()
         trunk = load_base(self.model, DialogueFormat(self.template, self.system), getattr(torch, self.dtype))
         _require_depth(trunk, settings)
@@ -197,7 +197,7 @@ class TrainPM:
         return snapshot.name
 
 
-def _require_place(out: Path, overwrite: bool) -> None:
+def require_place(out: Path, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: a file; name a directory")
     if out.is_dir() and any(out.iterdir()):

@@ -7,7 +7,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Literal, NamedTuple, cast
 
-from tutelage.dialogue import Comparison, Kind, Message, Prompt, Response, Role
+from tutelage.dialogue import Comparison, Dialogue, Kind, Message, Prompt, Response, Role
 
 
 class DropReason(Enum):
@@ -98,6 +98,12 @@ def comparison_from_turns(chosen: Sequence[Turn], rejected: Sequence[Turn], kind
         rejected=Response(rejected[-1].text),
         kind=kind,
     )
+
+
+def dialogue_from_turns(turns: Sequence[Turn]) -> Dialogue | DropReason:
+    """A whole dialogue that ends on the assistant, by the same rules in the same order."""
+    reason = _fault(turns)
+    return reason or Dialogue(tuple(Message(cast(Role, turn.role), turn.text) for turn in turns))
 
 
 def _fault(turns: Sequence[Turn]) -> DropReason | None:
