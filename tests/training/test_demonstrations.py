@@ -120,7 +120,9 @@ def test_packed_losses_and_gradients_are_those_of_separate_rows(talker: Trunk) -
             packed |= zip(places, loss.detach().split([sum(parts[place].spoken) for place in places]), strict=True)
         gradient = gradients(talker)
     assert sum(len(rows.ids_RL) for rows, _ in batches) < len(parts)  # they do share rows
-    torch.testing.assert_close(torch.cat([packed[place] for place in range(len(parts))]), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        torch.cat([packed[place] for place in range(len(parts))]), expected, atol=1e-5, rtol=1e-5
+    )
     assert float(gradient.abs().max()) > 1e-3
     torch.testing.assert_close(gradient, expected_gradient, atol=1e-5 * float(gradient.abs().max()), rtol=1e-4)
 

@@ -60,9 +60,7 @@ def test_the_kl_is_that_of_the_classes_by_hand(seed: int, kept_count: int, loudn
 
     p, q = classes(teacher), classes(student)
     ids = torch.from_numpy(kept)
-    found = stored_kl(
-        class_logprobs(torch.from_numpy(student), ids), class_logprobs(torch.from_numpy(teacher), ids)
-    )
+    found = stored_kl(class_logprobs(torch.from_numpy(student), ids), class_logprobs(torch.from_numpy(teacher), ids))
     assert found.numpy() == pytest.approx((p * np.log(p / q)).sum(1), rel=1e-6, abs=1e-9)
 
 
@@ -133,7 +131,7 @@ def test_a_student_comes_nearer_to_the_prompted_base(talker: Trunk) -> None:
     before = held_out_kl(talker, None, teacher, SETTINGS)
     metrics = train_student(talker, "student", teacher, SETTINGS, seed=0)
     after = held_out_kl(talker, "student", teacher, SETTINGS)
-    assert before > 0.01
+    assert before > 0.002
     assert after < 0.5 * before
     assert metrics[0]["loss"] == pytest.approx(before, rel=0.3)
     assert [step["passages"] for step in metrics] == [8] * 6
@@ -149,9 +147,7 @@ def test_several_sizes_learn_from_one_teacher(talker: Trunk) -> None:
     assert held_out_kl(talker, "small", teacher, small) < 0.7 * before
     untouched = [name for name in talker.adapter_parameters("small") if name.startswith("layers.1.")]
     assert untouched
-    assert not any(
-        talker.adapter_parameters("small")[name].any() for name in untouched if name.endswith("lora_B")
-    )
+    assert not any(talker.adapter_parameters("small")[name].any() for name in untouched if name.endswith("lora_B"))
 
 
 def test_held_out_passages_do_not_teach(talker: Trunk) -> None:

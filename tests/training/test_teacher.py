@@ -14,7 +14,7 @@ from tutelage.modeling.encoding import DialogueFormat, Encoder
 from tutelage.modeling.tiny import tiny_tokenizer
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
-from tutelage.training.passages import Frame, Passage, choose_passages
+from tutelage.training.passages import Frame, Passage, around_turn, choose_passages
 from tutelage.training.teacher import KEPT, Prompted, class_logprobs, load_teacher, save_teacher, teach
 
 PROMPT = (Message("human", "hi"), Message("assistant", "HELLO!"))
@@ -35,33 +35,33 @@ def passages(trunk: Trunk) -> list[Passage]:
 
 
 @pytest.mark.parametrize("template", ["chat", "hh"])
-def test_a_frame_and_what_it_holds_are_the_whole(template: str) -> None:
+def test_a_passage_has_the_same_tokens_behind_other_turns(template: str) -> None:
     encoder = Encoder(tiny_tokenizer(), DialogueFormat(template, "Be kind."))  # type: ignore[arg-type]
+    text, answered = Frame(encoder).ids("so it goes"), Frame(encoder).ids(ANSWERED)
+    assert text is not None
+    assert answered is not None
     for before in ((), PROMPT):
-        frame = Frame(encoder, before)
-        text = frame.ids("so it goes")
-        assert text is not None
-        assert frame.opening + text + frame.closing == encoder.prompt_ids(Prompt((*before, Message("human", "so it goes"))))
-        answered = frame.ids(Dialogue((Message("human", "a"), Message("assistant", "b"))))
-        assert answered is not None
-        whole = encoder.prompt_ids(Prompt((*before, Message("human", "a")))) + encoder.response_ids(Response("b"))
-        assert Frame(encoder).ids(Dialogue((Message("human", "a"), Message("assistant", "b")))) == answered
-        assert frame.opening + answered == whole
+        opening, closing = around_turn(encoder, before)
+        fresh = (*before, Message("human", "so it goes"))
+        assert opening + text + closing == encoder.prompt_ids(Prompt(fresh))
+        *turns, answer = (*before, *ANSWERED.messages)
+        assert opening + answered == encoder.prompt_ids(Prompt(tuple(turns))) + encoder.response_ids(
+            Response(answer.text)
+        )
 
 
 def test_behind_the_shipped_prompt_the_embedded_bases_tokens_are_the_same(embedded: Trunk) -> None:
-    plain, prompted = Frame(embedded.encoder), Frame(embedded.encoder, hhh_prompt())
-    ids = plain.ids(ANSWERED)
+    ids = Frame(embedded.encoder).ids(ANSWERED)
     assert ids is not None
     turns = (*hhh_prompt(), *ANSWERED.messages)
     whole = embedded.encoder.prompt_ids(Prompt(turns[:-1])) + embedded.encoder.response_ids(Response(turns[-1].text))
-    assert prompted.opening + ids == whole
+    assert around_turn(embedded.encoder, hhh_prompt())[0] + ids == whole
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_what_is_stored_is_what_the_base_says_behind_the_prompt(talker: Trunk, temperature: float) -> None:
     teacher = teach(talker, PROMPT, passages(talker), temperature, {})
-    opening = Frame(talker.encoder, PROMPT).opening
+    opening = around_turn(talker.encoder, PROMPT)[0]
     for place, passage in enumerate(teacher.passages):
         kept, classes = teacher.classes([place])
         plain = plain_logprobs(talker, opening + passage.ids, temperature)[len(opening) - 1 : -1]
@@ -75,7 +75,7 @@ def test_what_is_stored_is_what_the_base_says_behind_the_prompt(talker: Trunk, t
 
 def test_states_behind_an_opening_do_not_depend_on_the_batch(talker: Trunk) -> None:
     texts = [passage.ids for passage in passages(talker)]
-    behind = Prompted(talker, Frame(talker.encoder, PROMPT).opening)
+    behind = Prompted(talker, around_turn(talker.encoder, PROMPT)[0])
     for text, state in zip(texts, behind.states(texts), strict=True):
         torch.testing.assert_close(behind.states([text])[0], state, atol=1e-5, rtol=1e-5)
 
@@ -132,7 +132,7 @@ def test_a_file_of_another_base_or_a_damaged_one_is_refused(talker: Trunk, tmp_p
 
 
 def test_half_the_passages_are_text_and_half_dialogues(tiny: Trunk) -> None:
-    texts = ["words and words and more " * 200]
+    texts = [" ".join(f"word {number}" for number in range(2000))]
     dialogues = [Dialogue((Message("human", f"number {n}"), Message("assistant", "yes " * 40))) for n in range(50)]
     chosen, drops = choose_passages(tiny.encoder, texts, dialogues, 40, 64, held_out=0.3, seed=0)
     assert [passage.kind for passage in chosen] == ["text"] * 20 + ["dialogue"] * 20

@@ -21,7 +21,7 @@ from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed
 from tutelage.statistics.calibration import accuracy
 from tutelage.statistics.intervals import Interval
-from tutelage.training.passages import Frame, Ids
+from tutelage.training.passages import Ids, around_turn
 from tutelage.training.teacher import PASS_TOKENS, Prompted
 
 Floats = NDArray[np.float64]
@@ -36,7 +36,7 @@ def margins(trunk: Trunk, adapter: str | None, pairs: Sequence[HHHPair], layers:
 
 def prompted_margins(trunk: Trunk, prompt: Sequence[Message], pairs: Sequence[HHHPair]) -> Floats:
     """The same for the bare base behind a prompt, which passes the trunk once."""
-    behind = Prompted(trunk, Frame(trunk.encoder, prompt).opening)
+    behind = Prompted(trunk, around_turn(trunk.encoder, prompt)[0])
     texts = list(_texts(trunk.encoder, pairs))
     means = np.empty(len(texts))
     for places in token_batches([len(ids) for ids, _ in texts], PASS_TOKENS):
@@ -69,7 +69,7 @@ def _texts(encoder: Encoder, pairs: Sequence[HHHPair]) -> Iterator[tuple[Ids, in
     Raises:
         CheckFailed: the tokens of a prompt are not those that it has behind other turns.
     """
-    opening = Frame(encoder).opening
+    opening, _ = around_turn(encoder)
     for pair in pairs:
         prompt = encoder.prompt_ids(pair.prompt)
         if prompt[: len(opening)] != opening:

@@ -118,9 +118,7 @@ def train_on_demonstrations(
     with trunk.using(adapter, trained=True):
         parameters = trunk.adapter_parameters(adapter).values()
         optimizer = MasterAdamW((parameters, settings.learning_rate), clip_norm=settings.clip_norm)
-        steps = equal_steps(
-            len(dialogues), settings.batch_dialogues, settings.epochs, np.random.default_rng(seed)
-        )
+        steps = equal_steps(len(dialogues), settings.batch_dialogues, settings.epochs, np.random.default_rng(seed))
         for step, batch in enumerate(steps):
             factor = linear_to_0(step, len(steps), settings.warmup)
             parts = [part for place in batch for part in dialogues[place]]

@@ -1,7 +1,7 @@
 """Context distillation: a student without the prompt learns to say what the base says behind it.
 
-Section A.1 of Bai et al. 2022 (after Askell et al. 2021): the loss is KL(teacher || student) over the 50 tokens that the
-teacher held likeliest and all others as one class, from a stored teacher file (`teacher.py`). One pass over the
+Section A.1 of Bai et al. 2022 (after Askell et al. 2021): the loss is KL(teacher || student) over the 50 tokens that
+the teacher held likeliest and all others as one class, from a stored teacher file (`teacher.py`). One pass over the
 passages, the learning rate falls linearly to 0. A smaller student is the first layers of the base, with its norm and
 output layer.
 T tokens, K kept tokens, C = K + 1 classes, D width, V vocabulary.

@@ -1,4 +1,4 @@
-"""Several texts in one row: what all begin with is the row's prompt, each text a branch that sees it and itself alone."""
+"""Several texts in one row: what all begin with is its prompt, each text a branch that sees it and itself alone."""
 
 from collections.abc import Iterator, Sequence
 

@@ -34,15 +34,19 @@ class Passage:
     held_out: bool = False
 
 
-class Frame:
-    """What a dialogue format puts around the text of a fresh human turn, as ids; `before`: turns ahead of it."""
+def around_turn(encoder: Encoder, before: Sequence[Message] = ()) -> tuple[Ids, Ids]:
+    """What a dialogue format puts before and behind the text of a fresh human turn that follows these turns."""
+    one, other = (encoder.prompt_ids(Prompt((*before, Message("human", word)))) for word in ("A", "B"))
+    same = [mine == yours for mine, yours in zip(one, other, strict=True)]
+    return one[: same.index(False)], one[len(one) - same[::-1].index(False) :]
 
-    def __init__(self, encoder: Encoder, before: Sequence[Message] = ()) -> None:
+
+class Frame:
+    """Passages as ids: what stands between the opening and the closing of a fresh human turn."""
+
+    def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        one, other = (encoder.prompt_ids(Prompt((*before, Message("human", word)))) for word in ("A", "B"))
-        same = [mine == yours for mine, yours in zip(one, other, strict=True)]
-        self.opening = one[: same.index(False)]
-        self.closing = one[len(one) - same[::-1].index(False) :]
+        self.opening, self.closing = around_turn(encoder)
 
     def ids(self, item: str | Dialogue) -> Ids | None:
         """Ids behind the opening; None where they depend on what stands around them.

@@ -23,8 +23,7 @@ from tutelage.modeling.rows import token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import replacing
-from tutelage.sampling.cache import KeyValueCache
-from tutelage.training.passages import Frame, Ids, Passage, PassageKind
+from tutelage.training.passages import Ids, Passage, PassageKind, around_turn
 
 KEPT = 50
 PASS_TOKENS = 2048  # passage tokens that pass the trunk at once
@@ -97,9 +96,9 @@ def teach(
     """
     manifest = Manifest(
         trunk.name, trunk.weights_hash, trunk.encoder.fingerprint, asdict(trunk.encoder.format),
-        [message.text for message in prompt], list(Frame(trunk.encoder).opening), temperature, origin,
+        [message.text for message in prompt], list(around_turn(trunk.encoder)[0]), temperature, origin,
     )  # fmt: skip
-    prompted = Prompted(trunk, Frame(trunk.encoder, prompt).opening)
+    prompted = Prompted(trunk, around_turn(trunk.encoder, prompt)[0])
     kept: list[Tensor] = [torch.empty(0)] * len(passages)
     logprobs = list(kept)
     for places in token_batches([len(passage.ids) for passage in passages], PASS_TOKENS):
@@ -128,8 +127,8 @@ class Prompted:
     def __init__(self, trunk: Trunk, opening: Ids) -> None:
         self._trunk = trunk
         self._length = len(opening)
-        self._opening = KeyValueCache(len(opening), torch.ones(1, len(opening), dtype=torch.bool, device=trunk.device))
-        self._last_D = self._pass(self._opening, [opening])[0, -1]
+        self._cache = OpeningCache()
+        self._last_D = self._pass(0, [opening])[0, -1]
 
     def states(self, passages: Sequence[Ids]) -> list[Tensor]:
         """Of each passage, the states (S, D) that predict its tokens, the first one's from the opening's last token.
@@ -143,24 +142,35 @@ class Prompted:
                 f"a prompt of {self._length} tokens and a passage of {width} exceed the base's context of "
                 f"{self._trunk.context}; lower --max-tokens, give a shorter prompt, or choose another base"
             )
-        shown_BL = torch.ones(len(passages), self._length + width, dtype=torch.bool, device=self._trunk.device)
-        cache = KeyValueCache(self._length + width, shown_BL)
-        cache.put(slice(None), self._opening, slice(0, self._length), 0)
-        cache.length = self._length
-        hidden_BSD = self._pass(cache, passages)
+        hidden_BSD = self._pass(self._length, passages)
         first_B1D = self._last_D.expand(len(passages), 1, -1)
         ahead_BSD = torch.cat([first_B1D, hidden_BSD[:, :-1]], 1)
         return [ahead_SD[: len(passage)] for ahead_SD, passage in zip(ahead_BSD, passages, strict=True)]
 
-    def _pass(self, cache: KeyValueCache, passages: Sequence[Ids]) -> Tensor:
-        """Passages behind what the cache holds, padded on the right: what stands there, no token of theirs sees."""
-        before, width = cache.length, max(map(len, passages))
+    def _pass(self, before: int, passages: Sequence[Ids]) -> Tensor:
+        """Passages behind `before` cached tokens, padded on the right: what stands there, no token of theirs sees."""
+        width = max(map(len, passages))
         padded = [list(passage) + [0] * (width - len(passage)) for passage in passages]
         ids_BS = torch.tensor(padded, device=self._trunk.device)
         positions_BS = torch.arange(before, before + width, device=self._trunk.device).expand(len(passages), -1)
         causal_SL = torch.ones(width, before + width, dtype=torch.bool, device=self._trunk.device).tril(before)
         with self._trunk.using(None):
-            return self._trunk.decode_BQD(ids_BS, positions_BS, causal_SL.expand(len(passages), 1, -1, -1), cache)
+            return self._trunk.decode_BQD(ids_BS, positions_BS, causal_SL[None, None], self._cache)
+
+
+class OpeningCache:
+    """Keys and values of the first pass, put before those of every row of the passes that follow."""
+
+    def __init__(self) -> None:
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """What the models of `transformers` call in each layer."""
+        if layer not in self._layers:
+            self._layers[layer] = key, value
+            return key, value
+        first_key, first_value = (part.expand(len(key), -1, -1, -1) for part in self._layers[layer])
+        return torch.cat([first_key, key], 2), torch.cat([first_value, value], 2)
 
 
 # The file: one safetensors with the manifest in its header.
