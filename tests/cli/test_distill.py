@@ -27,7 +27,7 @@ def write_dialogues(path: Path, *dialogues: tuple[str, str]) -> Path:
 @pytest.fixture
 def distill(tmp_path: Path, one_thread: None) -> TrainDistill:
     """A short prompt of its own: the shipped one is longer than the toy base's context."""
-    (tmp_path / "text.txt").write_text("all the words that there are, one after the other, " * 60)
+    (tmp_path / "text.txt").write_text(" ".join(f"word {number}" for number in range(600)))
     answers = [(f"number {number}?", f"it is {number * number}") for number in range(40)]
     return TrainDistill(
         out=tmp_path / "out" / "student", texts=(tmp_path / "text.txt",),
@@ -131,6 +131,7 @@ def test_from_the_command_line(distill: TrainDistill, capsys: pytest.CaptureFixt
     assert main([*line, "--overwrite"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"trained on {result['passages']['text']} passages of text" in shown
-    assert "KL to the teacher, nats a token" in shown
-    assert "better answer likelier" in shown
+    before = result["held_out"]["all"]["before"]["value"]
+    assert f"held-out: all │ {result['held_out']['all']['before']['passages']} │ {before:.4f} [" in shown
+    assert f"student │ {result['hhh']['student']['all']['value']:.1%} [" in shown
     assert f"snapshot {result['snapshot']}" in shown

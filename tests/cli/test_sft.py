@@ -116,13 +116,15 @@ def test_from_the_command_line(train_sft: TrainSFT, demonstrated: Path, capsys: 
     assert main([*line, "--overwrite"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"trained on {result['dialogues']} dialogues" in shown
-    assert f"held-out dialogues ({result['held_out']['dialogues']}): {result['held_out']['before']['value']:.3f}" in shown
+    assert (
+        f"held-out dialogues ({result['held_out']['dialogues']}): {result['held_out']['before']['value']:.3f}" in shown
+    )
     assert f"snapshot {result['snapshot']}" in shown
 
 
 def test_real_comparisons_are_demonstrations(train_sft: TrainSFT, data: Path, tmp_path: Path) -> None:
     lines = read_jsonl(data / "hh-rlhf-harmless-test" / "pairs.jsonl.gz")
-    write_jsonl(tmp_path / "hh.jsonl", (line.record for _, line in zip(range(40), lines, strict=False)))
+    write_jsonl(tmp_path / "hh.jsonl", (line.record for _, line in zip(range(80), lines, strict=False)))
     result = replace(train_sft, dialogues=(tmp_path / "hh.jsonl",), max_tokens=600).run()
-    assert result["dialogues"] + result["held_out"]["dialogues"] + sum(result["drops"].values()) == 40
+    assert result["dialogues"] + result["held_out"]["dialogues"] + sum(result["drops"].values()) == 80
     assert result["drops"]["the dialogue is longer than max_tokens"] > 0

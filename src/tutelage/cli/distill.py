@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from tutelage.training.teacher import Teacher
 
 TEACHER_FILE = "teacher.safetensors"
-MAKING = ("texts", "dialogues", "prompt", "passages", "held_out", "max_tokens", "temperature")  # options of making a teacher file
+# Options of making a teacher file:
+MAKING = ("texts", "dialogues", "prompt", "passages", "held_out", "max_tokens", "temperature")
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,9 @@ class TrainDistill:
             given = [name for name in MAKING if getattr(self, name) != defaults[name]]
             if given:
                 option = given[0].replace("_", "-")
-                raise InputError(f"--{option}: {self.teacher} is there already; leave it out, or name another --teacher")
+                raise InputError(f"--{option}: {self.teacher} is there already; leave it out or name another --teacher")
         elif not self.texts and not self.dialogues:
-            raise InputError("nothing to learn from: give --texts or --dialogues, or a --teacher file that is there already")
+            raise InputError("nothing to learn from: give --texts or --dialogues, or a --teacher file that is there")
         elif self.teacher is not None:
             require_writable(self.teacher.resolve().parent)
 
@@ -231,11 +232,8 @@ def _held_out_kl(
     kls = passage_kls(trunk, adapter, teacher, places, settings)
     kinds = [teacher.passages[place].kind for place in places]
     parts = {kind: [kl for kl, its in zip(kls, kinds, strict=True) if its == kind] for kind in dict.fromkeys(kinds)}
-    return {
-        name: {"passages": len(part), **policies.mean_over(part)}
-        for name, part in {"all": kls, **parts}.items()
-        if len(part) > 1
-    }
+    named: list[tuple[str, list[Any]]] = [("all", kls), *parts.items()]
+    return {name: {"passages": len(part), **policies.mean_over(part)} for name, part in named if len(part) > 1}
 
 
 def _paired(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -253,7 +251,7 @@ def _hhh(trunk: "Trunk", prompt: tuple[Message, ...], layers: int | None) -> dic
         "prompted": lambda: prompted_margins(trunk, prompt, pairs),
         "student": lambda: margins(trunk, ADAPTER, pairs, layers),
     }
-    result = {}
+    result: dict[str, Any] = {}
     with progress_bar("HHH pairs", len(measures), "models") as bar:
         for name, measure in measures.items():
             result[name] = {part: asdict(share) for part, share in hhh_accuracy(pairs, measure()).items()}
@@ -263,7 +261,7 @@ def _hhh(trunk: "Trunk", prompt: tuple[Message, ...], layers: int | None) -> dic
 
 def _kl_table(held_out: Mapping[str, Any]) -> Table:
     columns = (Column(name, justify="right") for name in ("passages", "before", "after"))
-    table = Table("KL to the teacher, nats a token", *columns)
+    table = Table("KL to the teacher", *columns)
     for part, when in held_out.items():
         shown = (f"{kl['value']:.4f} [{kl['low']:.4f}, {kl['high']:.4f}]" for kl in (when["before"], when["after"]))
         table.add_row(f"held-out: {part}", str(when["before"]["passages"]), *shown)
@@ -272,7 +270,7 @@ def _kl_table(held_out: Mapping[str, Any]) -> Table:
 
 def _hhh_table(hhh: Mapping[str, Any]) -> Table:
     parts = list(hhh["plain"])
-    table = Table("HHH pairs: better answer likelier", *(Column(part, justify="right") for part in parts))
+    table = Table("HHH pairs", *(Column(part, justify="right") for part in parts))
     for model, shares in hhh.items():
         whole = shares["all"]
         shown = [f"{whole['value']:.1%} [{whole['low']:.1%}, {whole['high']:.1%}]"]

@@ -27,8 +27,9 @@ def settings_from(command: Any, kind: type[Settings]) -> Settings:
         raise InputError(f"--held-out must lie in [0, 1), not {command.held_out}")
     if command.seed < 0:
         raise InputError(f"--seed must be at least 0, not {command.seed}")
+    names = [setting.name for setting in fields(kind)]  # type: ignore[arg-type]
     try:
-        return kind(**{setting.name: getattr(command, setting.name) for setting in fields(kind)})  # type: ignore[arg-type]
+        return kind(**{name: getattr(command, name) for name in names})
     except ValueError as error:
         name, said = str(error).split(" ", 1)
         raise InputError(f"--{name.replace('_', '-')} {said}") from error

@@ -33,7 +33,7 @@ class TrainSFT:
     """
 
     dialogues: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
-    """JSONL or JSONL.gz files: {"messages": [{"role", "content"}, ...]}, or comparisons, whose chosen answer is taken."""
+    """JSONL or JSONL.gz files: {"messages": [{"role", "content"}, ...]}, or comparisons (the chosen answer)."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The snapshot directory to write."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|DIR|HUB")] = "smollm2-135m-instruct"
@@ -136,13 +136,11 @@ class TrainSFT:
         dialogues, drops = read_dialogues(self.dialogues)
         return *split_dialogues(dialogues, self.held_out, SPLIT_SALT), drops
 
-    def _require_enough(
-        self, training: "list[list[Demonstration]]", held_out: "list[list[Demonstration]]"
-    ) -> None:
+    def _require_enough(self, training: "list[list[Demonstration]]", held_out: "list[list[Demonstration]]") -> None:
         if not training or (self.held_out and len(held_out) < 2):
             names = ", ".join(map(str, self.dialogues)) or "no file named"
             raise InputError(
-                f"{names}: {len(training)} dialogues to train on and {len(held_out)} held out (at least 2) that fit into "
+                f"{names}: {len(training)} dialogues to train on and {len(held_out)} held out (at least 2) that fit in "
                 f"{self.max_tokens} tokens; give more, or another --held-out (0: none) or --max-tokens"
             )
 
