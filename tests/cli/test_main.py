@@ -17,6 +17,8 @@ COMMANDS = [
     ["demo"],
     ["data", "stats"],
     ["data", "convert"],
+    ["train", "distill"],
+    ["train", "sft"],
     ["train", "pm"],
     ["score"],
     ["rate"],

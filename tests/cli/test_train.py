@@ -250,7 +250,9 @@ def test_a_test_file_is_measured_on_and_refused_where_it_shares_prompts(
 
 
 def test_a_pretrained_model_is_where_training_goes_on_from(train_pm: TrainPM, tmp_path: Path) -> None:
-    pretrained = TrainPMP(**{**vars(train_pm), "out": tmp_path / "pmp", "layers": 1, "pooling": "mean"}, plain=True).run()
+    pretrained = TrainPMP(
+        **{**vars(train_pm), "out": tmp_path / "pmp", "layers": 1, "pooling": "mean"}, plain=True
+    ).run()
     finetuned = replace(train_pm, init=tmp_path / "pmp", out=tmp_path / "finetuned", learning_rate=1e-9).run()
     card = read_json(tmp_path / "finetuned" / "model_card.json")
     assert card["initial"] == pretrained["snapshot"]

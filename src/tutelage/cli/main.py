@@ -15,11 +15,13 @@ from tyro.extras import SubcommandApp
 from tutelage import __version__
 from tutelage.cli.data import DataConvert, DataList, DataOverlap, DataStats
 from tutelage.cli.demo import Demo
+from tutelage.cli.distill import TrainDistill
 from tutelage.cli.doctor import Doctor
 from tutelage.cli.judge import Judge
 from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
 from tutelage.cli.score import Score
+from tutelage.cli.sft import TrainSFT
 from tutelage.cli.study import StudyCommand
 from tutelage.cli.train import TrainPM, TrainPMP
 from tutelage.plumbing.errors import CheckFailed, InputError
@@ -59,7 +61,9 @@ def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
     data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
-    app.command(_group(pm=TrainPM, pmp=TrainPMP), name="train", help="Train one model.")
+    app.command(
+        _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM), name="train", help="Train one model."
+    )
     single = {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
     for name, command in single.items():
         app.command(name=name)(command)

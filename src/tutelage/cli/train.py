@@ -131,7 +131,7 @@ class TrainPM:
         from tutelage.training.preference import train_preference_model
 
         settings = self._settings()
-        _require_place(self.out, self.overwrite)
+        require_place(self.out, self.overwrite)
         material = self._read()
         dialogue_format = DialogueFormat(self.template, self.system)
         trunk = load_base(self.model, dialogue_format, getattr(torch, self.dtype), self.device)
@@ -318,7 +318,7 @@ class TrainPMP(TrainPM):
         return comparisons if self.plain else [form for one in comparisons for form in binarised(one)]
 
 
-def _require_place(out: Path, overwrite: bool) -> None:
+def require_place(out: Path, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: a file; name a directory")
     if out.is_dir() and any(out.iterdir()):

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 from tutelage.corpus.formats import TextFormat
-from tutelage.dialogue import Comparison, Kind, Message, Prompt, Response, Role
+from tutelage.dialogue import Comparison, Dialogue, Kind, Message, Prompt, Response, Role
 
 
 class DropReason(Enum):
@@ -119,6 +119,12 @@ def comparison_of_answers(
     """The comparison of two answers to the same turns, with what the source tells of it."""
     found = comparison_from_turns([*prompt, Turn("assistant", chosen)], [*prompt, Turn("assistant", rejected)], kind)
     return found if isinstance(found, DropReason) else replace(found, provenance=provenance)
+
+
+def dialogue_from_turns(turns: Sequence[Turn]) -> Dialogue | DropReason:
+    """A whole dialogue that ends on the assistant, by the same rules in the same order."""
+    reason = _fault(turns)
+    return reason or Dialogue(tuple(Message(cast(Role, turn.role), turn.text) for turn in turns))
 
 
 def _fault(turns: Sequence[Turn]) -> DropReason | None:

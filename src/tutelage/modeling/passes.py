@@ -59,12 +59,12 @@ def score_with_features(
 
 
 def branch_logprobs(
-    trunk: Trunk, adapter: str | None, groups: Sequence[Group], temperature: float
+    trunk: Trunk, adapter: str | None, groups: Sequence[Group], temperature: float, layers: int | None = None
 ) -> list[list[Array]]:
-    """Log-probs of each branch's tokens under the trunk with this adapter."""
+    """Log-probs of each branch's tokens under the trunk (or its first `layers` layers) with this adapter."""
 
     def logprobs(rows: Rows) -> list[Array]:
-        logprobs_T, _ = trunk.logprobs_T(trunk.hidden_RLD(rows), rows, temperature)
+        logprobs_T, _ = trunk.logprobs_T(trunk.hidden_RLD(rows, layers), rows, temperature)
         return ragged(logprobs_T, rows)
 
     with trunk.using(adapter):

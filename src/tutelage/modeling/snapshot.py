@@ -42,9 +42,17 @@ class SnapshotCard:
 
 
 def save_snapshot(
-    place: Path, trunk: Trunk, adapter: str, rank: int, head: ScoreHead | None, lineage: Mapping[str, Any]
+    place: Path,
+    trunk: Trunk,
+    adapter: str,
+    rank: int,
+    head: ScoreHead | None,
+    lineage: Mapping[str, Any],
+    layers: int | None = None,
 ) -> SnapshotCard:
     """Write an adapter (and head) as a snapshot, whole or not at all.
+
+    `layers`: of a policy that is but the first layers of the base; a head knows its own.
 
     Raises:
         InputError: the place cannot be written.
@@ -59,7 +67,7 @@ def save_snapshot(
             role="policy" if head is None else "preference",
             base=trunk.name, base_hash=trunk.weights_hash, fingerprint=trunk.encoder.fingerprint,
             format=trunk.encoder.format, rank=rank,
-            pooling=head.pooling if head else None, layers=head.layers if head else None, lineage=dict(lineage),
+            pooling=head.pooling if head else None, layers=head.layers if head else layers, lineage=dict(lineage),
             weights_hash=sha256(beside / "weights.safetensors"),
         )  # fmt: skip
         write_json(beside / "snapshot.json", asdict(card))

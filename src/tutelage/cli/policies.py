@@ -1,0 +1,99 @@
+"""What the commands that train a policy by an adapter share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.progress import Bar
+
+if TYPE_CHECKING:
+    from tutelage.modeling.trunk import Trunk
+
+ADAPTER = "policy"
+LATE_STEPS = 10  # the loss of a single step is mostly noise; what is shown is the mean of so many
+
+Settings = TypeVar("Settings")
+
+
+def settings_from(command: Any, kind: type[Settings]) -> Settings:
+    """The settings record that a command's options of the same names make.
+
+    Raises:
+        InputError: one of them cannot be.
+    """
+    if not 0 <= command.held_out < 1:
+        raise InputError(f"--held-out must lie in [0, 1), not {command.held_out}")
+    if command.seed < 0:
+        raise InputError(f"--seed must be at least 0, not {command.seed}")
+    names = [setting.name for setting in fields(kind)]  # type: ignore[arg-type]
+    try:
+        return kind(**{name: getattr(command, name) for name in names})
+    except ValueError as error:
+        name, said = str(error).split(" ", 1)
+        raise InputError(f"--{name.replace('_', '-')} {said}") from error
+
+
+def require_room(trunk: "Trunk", max_tokens: int) -> None:
+    """Raises InputError where the base does not read so many tokens."""
+    if trunk.context is not None and max_tokens > trunk.context:
+        raise InputError(f"--max-tokens {max_tokens}: {trunk.name} reads {trunk.context} tokens")
+
+
+def data_files(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """The files with their hashes, for the card."""
+    from tutelage.plumbing.files import sha256
+
+    return [{"file": str(path), "sha256": sha256(path)} for path in paths]
+
+
+def reporting(bar: Bar) -> Callable[[int, Mapping[str, Any]], None]:
+    """What moves the bar by each step's examples and notes its loss."""
+
+    def on_step(examples: int, metrics: Mapping[str, Any]) -> None:
+        bar.advance(examples)
+        bar.note(f"loss {metrics['loss']:.3f}")
+
+    return on_step
+
+
+def late_loss(metrics: Sequence[Mapping[str, Any]]) -> float:
+    """Mean loss a token over the last steps."""
+    late = metrics[-LATE_STEPS:]
+    return float(sum(step["loss"] * step["tokens"] for step in late) / sum(step["tokens"] for step in late))
+
+
+def mean_over(losses: Sequence[Any]) -> dict[str, float]:
+    """The mean a token of per-token losses by example, with its 95% interval over examples."""
+    import numpy as np
+
+    from tutelage.statistics.intervals import mean_interval
+
+    labels = [place for place, loss in enumerate(losses) for _ in loss]
+    return asdict(mean_interval(np.concatenate(losses), labels))
+
+
+def write_policy(
+    place: Path,
+    trunk: "Trunk",
+    settings: Any,
+    metrics: Sequence[dict[str, Any]],
+    origin: Mapping[str, Any],
+    result: Mapping[str, Any],
+) -> str:
+    """Write the snapshot with its loss curve and card into a directory of the caller's; returns its name."""
+    from tutelage.loop.run import versions
+    from tutelage.modeling.snapshot import save_snapshot
+    from tutelage.plumbing.files import write_json, write_jsonl
+
+    lineage = {**origin, "settings": asdict(settings)}
+    layers = getattr(settings, "layers", None)
+    snapshot = save_snapshot(place, trunk, ADAPTER, settings.rank, None, lineage, layers)
+    write_jsonl(place / "metrics.jsonl", metrics)
+    card = {
+        "snapshot": snapshot.name, "base": trunk.name, "layers": layers, "format": asdict(trunk.encoder.format),
+        **lineage, **result, "versions": versions(),
+    }  # fmt: skip
+    write_json(place / "model_card.json", card)
+    return snapshot.name
