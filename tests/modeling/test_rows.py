@@ -156,9 +156,7 @@ def test_numbers_and_gradients_equal_those_of_separate_rows(tiny: Trunk) -> None
     assert_same(packed.gradient, separate.gradient)
 
 
-def test_blockwise_attention_gives_the_numbers_of_the_dense_mask(
-    tiny: Trunk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blockwise_attention_gives_the_numbers_of_the_dense_mask(tiny: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
     add_random_adapter(tiny, "a")
     head, rows = random_head(tiny, "mean"), lay(random_groups(0, 5), packed=True)
     with tiny.using("a"):

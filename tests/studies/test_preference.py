@@ -18,9 +18,7 @@ SCALE = Scale(pairs=60, sizes=(16, 64, 10_000), shares=(0.0, 1.0), weights=(0.1,
 
 @pytest.fixture
 def material(tmp_path: Path) -> Material:
-    turned = [
-        replace(one, chosen=one.rejected, rejected=one.chosen, kind="harmless") for one in planted(150, seed=1)
-    ]
+    turned = [replace(one, chosen=one.rejected, rejected=one.chosen, kind="harmless") for one in planted(150, seed=1)]
     write_jsonl(tmp_path / "helpful.jsonl", map(comparison_to_record, planted(150, seed=0)))
     write_jsonl(tmp_path / "harmless.jsonl", map(comparison_to_record, turned))
     return read_material(tmp_path / "helpful.jsonl", tmp_path / "harmless.jsonl", held_out=0.3)

@@ -59,7 +59,13 @@ def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
     app.command(_group(stats=DataStats, convert=DataConvert), name="data", help="Look into comparisons, convert them.")
     app.command(_group(pm=TrainPM, pmp=TrainPMP), name="train", help="Train one model.")
-    for name, command in {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}.items():
+    for name, command in {
+        "score": Score,
+        "study": StudyCommand,
+        "rate": Rate,
+        "judge": Judge,
+        "doctor": Doctor,
+    }.items():
         app.command(name=name)(command)
     app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")
     return app

@@ -134,7 +134,14 @@ class TrainPM:
         started = time.perf_counter()
         with progress_bar("preference model", self.epochs * len(material.train), "pairs") as bar:
             trained = train_preference_model(
-                trunk, ADAPTER, material.train, settings, self.seed, _reporting(bar), material.held_out, checkpoints,
+                trunk,
+                ADAPTER,
+                material.train,
+                settings,
+                self.seed,
+                _reporting(bar),
+                material.held_out,
+                checkpoints,
                 self.init,
             )
         seconds = time.perf_counter() - started

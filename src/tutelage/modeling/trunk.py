@@ -143,7 +143,10 @@ class Trunk:
         """Hidden states of all tokens of the rows, after all layers or the first `layers` of them (and the norm)."""
         with self._cut_to(layers):
             out = self._decoder(
-                input_ids=rows.ids_RL, attention_mask=rows.block_mask() if self.packs else rows.mask_R1LL(), position_ids=rows.positions_RL, use_cache=False
+                input_ids=rows.ids_RL,
+                attention_mask=rows.block_mask() if self.packs else rows.mask_R1LL(),
+                position_ids=rows.positions_RL,
+                use_cache=False,
             )
         return cast(Tensor, out.last_hidden_state)
 

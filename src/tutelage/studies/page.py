@@ -53,11 +53,15 @@ def _panels(study: Study, points: Sequence[Point], parameters: int) -> list[Pane
     across = np.array(values, dtype=np.float64)
     series = [Series(f"tried on {kind}", across, _means(points, key, values, kind)) for kind in KINDS]
     if study == "size":
-        series.append(Series("paper's fit (eq. A.1)", across, np.array([paper_accuracy(parameters, n) for n in values])))
+        series.append(
+            Series("paper's fit (eq. A.1)", across, np.array([paper_accuracy(parameters, n) for n in values]))
+        )
     return [Panel("", "accuracy on held-out prompts", series)]
 
 
-def _means(points: Sequence[Point], key: str, values: Sequence[Any], kind: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _means(
+    points: Sequence[Point], key: str, values: Sequence[Any], kind: str
+) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Mean accuracy over the seeds at each value."""
     return np.array([np.mean([p[kind]["value"] for p in points if p[key] == value]) for value in values])
 

@@ -112,9 +112,7 @@ class Bench:
         """(P, [chosen, rejected]) of the comparisons that models are tried on."""
         with progress_bar(f"{title}, tried", len(self.material.tried), "pairs") as bar:
             model = PreferenceModel("study", trained.head)
-            return score_in_parts(
-                self.trunk, model, self.material.tried, self.settings.max_tokens, bar.advance
-            )[0]
+            return score_in_parts(self.trunk, model, self.material.tried, self.settings.max_tokens, bar.advance)[0]
 
     def point(self, comparisons: Sequence[Comparison], seed: int, title: str, **changes: Any) -> Point:
         """Train on the comparisons; accuracy by kind, with intervals over first human turns."""
@@ -127,7 +125,9 @@ class Bench:
         differences = scores_P2[:, 0] - scores_P2[:, 1]
         result: Point = {}
         for kind in KINDS:
-            inside = [i for i, one in enumerate(self.material.tried) if one.kind == kind and np.isfinite(differences[i])]
+            inside = [
+                i for i, one in enumerate(self.material.tried) if one.kind == kind and np.isfinite(differences[i])
+            ]
             prompts = [normalised(self.material.tried[i].prompt.first_human_turn) for i in inside]
             result[kind] = asdict(accuracy(differences[inside], prompts))
         return result
