@@ -231,7 +231,7 @@ def test_the_terminal_shows_every_part(score: Score, capsys: pytest.CaptureFixtu
     for words in (
         "log-loss", "score difference", "both scores at least", "human turns in the prompt",
         "strength (1 barely, 4 much)",
-        "people chose the longer response in 0.0%", "the same response is preferred in 100.0%", "page: ",
+        "the longer response was chosen in 0.0%", "the same response is preferred in 100.0%", "page: ",
     ):  # fmt: skip
         assert words in shown
     assert "worker" not in shown

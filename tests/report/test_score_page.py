@@ -117,8 +117,7 @@ def test_the_headline_claims_no_more_than_its_interval_allows() -> None:
         return headline({"pairs": 400, "accuracy": {"value": value, "low": low, "high": high}})
 
     assert said(0.58, 0.63, 0.68) == (
-        "The preference model prefers the response that people chose in 63.0% of 400 pairs "
-        "(95% interval 58.0% to 68.0%)."
+        "The preference model prefers the chosen response in 63.0% of 400 pairs (95% interval 58.0% to 68.0%)."
     )
     assert "not shown that the preference model is better" in said(0.49, 0.54, 0.59)
     assert "worse than chance" in said(0.3, 0.4, 0.49)

@@ -42,7 +42,7 @@ def show_length(console: Console, result: Record) -> None:
     length = result["length"]
     if length["longer_chosen"]:
         console.print(
-            f"people chose the longer response in {_interval(length['longer_chosen'])}, "
+            f"the longer response was chosen in {_interval(length['longer_chosen'])}, "
             f"the model prefers it in {_interval(length['longer_preferred'])}"
         )
     if length["correlation"]:

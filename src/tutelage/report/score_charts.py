@@ -58,7 +58,7 @@ def _above_threshold(card: Record) -> Figure:
 def _length(card: Record) -> Figure | None:
     length = card["length"]
     rows = [
-        ("people chose the longer", length["longer_chosen"]),
+        ("the longer was chosen", length["longer_chosen"]),
         ("the PM prefers the longer", length["longer_preferred"]),
         ("accuracy, all pairs", card["accuracy"]),
         ("accuracy, lengths matched", length["matched_accuracy"]),

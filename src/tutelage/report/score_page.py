@@ -48,7 +48,7 @@ def headline(result: Record) -> str:
     told = f"{percent(accuracy['value'])} of {result['pairs']} pairs"
     interval = f"95% interval {percent(accuracy['low'])} to {percent(accuracy['high'])}"
     if accuracy["low"] > 0.5:
-        return f"The preference model prefers the response that people chose in {told} ({interval})."
+        return f"The preference model prefers the chosen response in {told} ({interval})."
     if accuracy["high"] < 0.5:
         return f"The preference model is worse than chance: it prefers the chosen response in {told} ({interval})."
     return f"It is not shown that the preference model is better than chance: it is right in {told} ({interval})."

@@ -22,7 +22,7 @@ class LengthBias:
     within_pairs: Interval | None
     """correlation of the two differences of a pair, whichever response is called the first"""
     longer_chosen: Interval | None
-    """how often people chose the longer response, of pairs of unequal length"""
+    """how often the longer response is the chosen one, of pairs of unequal length"""
     longer_preferred: Interval | None
     """how often the model prefers it, of the same pairs"""
     matched_pairs: int
