@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tutelage.modeling import snapshot
 from tutelage.modeling.encoding import DialogueFormat, Encoder
@@ -13,7 +14,7 @@ from tutelage.modeling.passes import score_branches
 from tutelage.modeling.snapshot import load_snapshot, read_card, save_snapshot
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import sha256
+from tutelage.plumbing.files import read_json, sha256, write_json
 
 from .toys import add_random_adapter, random_groups, random_head
 
@@ -130,3 +131,13 @@ def test_nothing_half_written_is_left(tiny: Trunk, place: Path, breaking: str, m
         save_snapshot(place.with_name("new"), tiny, "pm", 4, None, {})
     assert [path.name for path in place.parent.iterdir()] == ["pm"]
     assert read_card(place) == before
+
+
+def test_weights_of_another_layout_are_refused(tiny: Trunk, place: Path) -> None:
+    tensors = load_file(place / "weights.safetensors")
+    renamed = {key if key.startswith("score_head.") else f"model.{key}.weight": value for key, value in tensors.items()}
+    save_file(renamed, place / "weights.safetensors")
+    card = read_json(place / "snapshot.json")
+    write_json(place / "snapshot.json", {**card, "weights_hash": sha256(place / "weights.safetensors")})
+    with pytest.raises(InputError, match="not those of a rank-4 adapter"):
+        load_snapshot(place, tiny, "back")

@@ -109,7 +109,10 @@ def load_snapshot(place: Path, trunk: Trunk, adapter: str) -> ScoreHead | None:
     except SafetensorError as error:
         raise InputError(f"{file}: not a safetensors file ({error})") from error
     state = {key: tensors.pop(key) for key in list(tensors) if key.startswith(HEAD_PREFIX)}
-    trunk.load_adapter(adapter, tensors, card.rank)
+    try:
+        trunk.load_adapter(adapter, tensors, card.rank)
+    except InputError as error:
+        raise InputError(f"{file}: {error}; make it anew") from error
     if card.pooling is None:
         return None
     head = ScoreHead(trunk.width, card.pooling, card.layers).to(trunk.device)

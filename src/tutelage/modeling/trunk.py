@@ -125,7 +125,12 @@ class Trunk:
     def load_adapter(self, name: str, tensors: Mapping[str, Tensor], rank: int) -> None:
         """An adapter with these weights; one of the same name is replaced."""
         self.add_adapter(name, rank, seed=0)
-        for key, parameter in self.adapter_parameters(name).items():
+        parameters = self.adapter_parameters(name)
+        if parameters.keys() != tensors.keys():
+            raise InputError(
+                f"its weights are not those of a rank-{rank} adapter of {self.name!r} as this version has it"
+            )
+        for key, parameter in parameters.items():
             parameter.data.copy_(tensors[key])
 
     @property
