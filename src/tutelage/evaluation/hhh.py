@@ -1,7 +1,7 @@
 """How often a model finds the better answer of an HHH pair likelier than the worse one.
 
-Likelier: a higher mean log-prob a token, the end token included, so that length alone decides nothing. Asked of the
-plain base, of the base behind the HHH prompt, and of a student (section A.1 of Bai et al. 2022).
+Likelier: a higher mean log-prob a token, the end token included; by sums the shorter one would nearly always win. Asked
+of the plain base, of the base behind the HHH prompt, and of a student (section A.1 of Bai et al. 2022).
 P pairs.
 """
 
