@@ -16,8 +16,6 @@ from typing import Any
 HERE = Path(__file__).parent
 PEER = HERE / "peer_trl.py"
 OURS = HERE / "ours_pm.py"
-PAIRS = {"pm": 512, "dpo": 128, "score": 512}  # DPO alone would take the peer half an hour on two cores
-TRIED = 48  # pairs on which each of a peer's layouts is tried
 
 
 def measure(python: str, script: Path, **options: Any) -> dict[str, Any]:
@@ -30,10 +28,10 @@ def measure(python: str, script: Path, **options: Any) -> dict[str, Any]:
     return result
 
 
-def best_layout(python: str, task: str, **common: Any) -> int:
+def best_layout(python: str, task: str, pairs: int, **common: Any) -> int:
     """The micro-batch of length-grouped pairs with which the peer is fastest, by a short trial of each."""
     rates = {
-        size: measure(python, PEER, task=task, pairs=TRIED, micro_batch=size, **common)["pairs_per_second"]
+        size: measure(python, PEER, task=task, pairs=pairs, micro_batch=size, **common)["pairs_per_second"]
         for size in (2, 4, 8)
     }
     return max(rates, key=rates.__getitem__)
@@ -43,19 +41,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="an HH-RLHF file (JSONL or JSONL.gz, full dialogues)")
     parser.add_argument("--peer-python", required=True, help="the Python of the environment that holds TRL")
+    parser.add_argument("--pairs", type=int, default=512, help="pairs of preference-model training; DPO: a quarter")
     parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--out", type=Path, default=HERE / "results" / "pm-cpu.json")
     options = parser.parse_args()
+    pairs = {"pm": options.pairs, "dpo": options.pairs // 4, "score": options.pairs}
     common = {"data": options.data, "dtype": options.dtype, "device": options.device}
     subprocess.run([sys.executable, OURS, "--task=export", f"--data={options.data}"], check=True)
 
-    results: dict[str, Any] = {"pairs": PAIRS, "dtype": options.dtype, "device": device_name(options.device)}
+    results: dict[str, Any] = {"pairs": pairs, "dtype": options.dtype, "device": device_name(options.device)}
     for task in ("pm", "dpo"):
-        ours = measure(sys.executable, OURS, task=task, pairs=PAIRS[task], **common)
-        size = best_layout(options.peer_python, task, **common)
-        best = measure(options.peer_python, PEER, task=task, pairs=PAIRS[task], micro_batch=size, **common)
-        defaults = measure(options.peer_python, PEER, task=task, pairs=PAIRS[task], **common)
+        ours = measure(sys.executable, OURS, task=task, pairs=pairs[task], **common)
+        size = best_layout(options.peer_python, task, max(16, pairs[task] // 8), **common)
+        best = measure(options.peer_python, PEER, task=task, pairs=pairs[task], micro_batch=size, **common)
+        defaults = measure(options.peer_python, PEER, task=task, pairs=pairs[task], **common)
         results[task] = {
             "ours": ours, "trl_best": {**best, "micro_batch": size}, "trl_defaults": defaults,
             "speed_ratio_best": ours["pairs_per_second"] / best["pairs_per_second"],
@@ -63,12 +63,12 @@ def main() -> None:
             "memory_ratio_best": ours["peak_memory_bytes"] / best["peak_memory_bytes"],
             "memory_ratio_defaults": ours["peak_memory_bytes"] / defaults["peak_memory_bytes"],
         }  # fmt: skip
-    rows = measure(sys.executable, OURS, task="score", pairs=PAIRS["score"], **common)
-    padded = measure(sys.executable, OURS, task="score-padded", pairs=PAIRS["score"], **common)
+    rows = measure(sys.executable, OURS, task="score", pairs=pairs["score"], **common)
+    padded = measure(sys.executable, OURS, task="score-padded", pairs=pairs["score"], **common)
     results["score"] = {
         "ours": rows, "padded": padded, "speed_ratio": rows["pairs_per_second"] / padded["pairs_per_second"]
     }  # fmt: skip
-    reference = measure(sys.executable, OURS, task="pm-padded", pairs=96, **{**common, "dtype": "float32"})
+    reference = measure(sys.executable, OURS, task="pm-padded", pairs=48, **{**common, "dtype": "float32"})
     results["same_losses"] = reference
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
