@@ -22,7 +22,7 @@ from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.machine import keep_freed_memory, peak_memory_bytes
 from tutelage.training.losses import dpo_loss, preference_loss
 from tutelage.training.optimizer import MasterAdamW
-from tutelage.training.pairs import PairedGroup, paired_groups
+from tutelage.training.pairs import PairedGroup, numbered, paired_groups
 from tutelage.training.preference import PreferenceSettings, step_batches, train_preference_model
 
 WORK = Path(__file__).parent / ".work"
@@ -76,8 +76,8 @@ def batches_of(groups: Sequence[PairedGroup]) -> list[list[PairedGroup]]:
 def arithmetic(trunk: Trunk, tokens: int) -> float:
     """Floating-point operations of training a LoRA adapter on so many tokens: the frozen weights once forward and once
     backward (to the states; they have no gradient of their own), the adapter's forward, and backward to both."""
-    linear = sum(layer.base.weight.numel() for layer in trunk._adapted)
-    low_rank = sum(RANK * sum(layer.base.weight.shape) for layer in trunk._adapted)
+    linear = sum(layer.base.weight.numel() for layer in trunk.adapted_layers)
+    low_rank = sum(RANK * sum(layer.base.weight.shape) for layer in trunk.adapted_layers)
     return tokens * (4.0 * linear + 6.0 * low_rank)
 
 
@@ -123,15 +123,6 @@ def train_dpo(trunk: Trunk, comparisons: list[Comparison], device: str) -> dict[
 
     seconds = timed(run)
     return {"seconds": seconds, "pairs_per_second": len(comparisons) / seconds}
-
-
-def numbered(batch: Sequence[PairedGroup]) -> tuple[torch.Tensor, torch.Tensor]:
-    pairs, first = [], 0
-    for paired in batch:
-        pairs += [(first + a, first + b) for a, b in paired.pairs]
-        first += len(paired.branches)
-    both = torch.tensor(pairs)
-    return both[:, 0], both[:, 1]
 
 
 def score(trunk: Trunk, comparisons: list[Comparison], padded: bool) -> dict[str, Any]:

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tutelage.modeling.rows import shared_beginning
 from tutelage.modeling.trunk import Trunk
-from tutelage.training.packing import ROW_TOKENS, equal_steps, linear_to_0, pack, packed_rows, shared_beginning
+from tutelage.training.packing import ROW_TOKENS, equal_steps, pack, packed_rows
+from tutelage.training.schedule import linear_to_0
 
 IDS = st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple)
 

@@ -1,4 +1,4 @@
-"""What the commands that train a policy by an adapter share."""
+"""What the commands that train a model share."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -17,8 +17,8 @@ LATE_STEPS = 10  # the loss of a single step is mostly noise; what is shown is t
 Settings = TypeVar("Settings")
 
 
-def settings_from(command: Any, kind: type[Settings]) -> Settings:
-    """The settings record that a command's options of the same names make.
+def settings_from(command: Any, kind: type[Settings], **instead: Any) -> Settings:
+    """The settings record that a command's options of the same names make, but for those given `instead`.
 
     Raises:
         InputError: one of them cannot be.
@@ -27,9 +27,9 @@ def settings_from(command: Any, kind: type[Settings]) -> Settings:
         raise InputError(f"--held-out must lie in [0, 1), not {command.held_out}")
     if command.seed < 0:
         raise InputError(f"--seed must be at least 0, not {command.seed}")
-    names = [setting.name for setting in fields(kind)]  # type: ignore[arg-type]
+    options = {setting.name: getattr(command, setting.name) for setting in fields(kind)}  # type: ignore[arg-type]
     try:
-        return kind(**{name: getattr(command, name) for name in names})
+        return kind(**(options | instead))
     except ValueError as error:
         name, said = str(error).split(" ", 1)
         raise InputError(f"--{name.replace('_', '-')} {said}") from error

@@ -3,13 +3,14 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 
+from tutelage.cli.policies import require_room, settings_from
 from tutelage.cli.score import require_writable, show_drops, show_quality
 from tutelage.dialogue import Comparison, Kind
 from tutelage.plumbing.errors import InputError
@@ -173,27 +174,18 @@ class TrainPM:
         from tutelage.modeling.snapshot import read_card
         from tutelage.training.preference import PreferenceSettings
 
-        if not 0 <= self.held_out < 1:
-            raise InputError(f"--held-out must lie in [0, 1), not {self.held_out}")
-        if self.seed < 0:
-            raise InputError(f"--seed must be at least 0, not {self.seed}")
         if self.checkpoint_every < 1:
             raise InputError(f"--checkpoint-every must be at least 1, not {self.checkpoint_every}")
         if self.harmless_share is not None and not 0 <= self.harmless_share <= 1:
             raise InputError(f"--harmless-share must lie between 0 and 1, not {self.harmless_share}")
         if self.patience and not (self.eval_every and self.held_out):
             raise InputError("--patience needs --eval-every and --held-out: without measurements nothing can stall")
-        values = {setting.name: getattr(self, setting.name) for setting in fields(PreferenceSettings)}
-        if self.init is not None:
-            card = read_card(self.init)
-            if card.pooling is None:
-                raise InputError(f"--init {self.init}: a policy; give a preference model")
-            values |= {"rank": card.rank, "layers": card.layers, "pooling": card.pooling}
-        try:
-            return PreferenceSettings(**values)
-        except ValueError as error:
-            name, said = str(error).split(" ", 1)
-            raise InputError(f"--{name.replace('_', '-')} {said}") from error
+        if self.init is None:
+            return settings_from(self, PreferenceSettings)
+        card = read_card(self.init)
+        if card.pooling is None:
+            raise InputError(f"--init {self.init}: a policy; give a preference model")
+        return settings_from(self, PreferenceSettings, rank=card.rank, layers=card.layers, pooling=card.pooling)
 
     def _read(self) -> Material:
         """The comparisons that are strong enough, split by first human turn.
@@ -334,8 +326,7 @@ def _require_depth(trunk: "Trunk", settings: "PreferenceSettings") -> None:
     depth = trunk.model.config.num_hidden_layers
     if settings.layers and settings.layers > depth:
         raise InputError(f"--layers {settings.layers}: {trunk.name} has {depth} layers")
-    if trunk.context is not None and settings.max_tokens > trunk.context:
-        raise InputError(f"--max-tokens {settings.max_tokens}: {trunk.name} reads {trunk.context} tokens")
+    require_room(trunk, settings.max_tokens)
 
 
 def _reporting(bar: Bar) -> Callable[[int, Mapping[str, Any]], None]:

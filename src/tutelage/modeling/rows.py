@@ -145,3 +145,10 @@ def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         cuts.append(starts[cuts[-1]])
     for end, start in zip(reversed(cuts[:-1]), reversed(cuts[1:]), strict=True):
         yield order[start:end]
+
+
+def shared_beginning(texts: Sequence[tuple[int, ...]], at_most: int) -> tuple[int, ...]:
+    """What all of the texts begin with, but no more than so many tokens."""
+    first, last = min(texts), max(texts)  # what these two share, all do
+    same = [one == other for one, other in zip(first, last, strict=False)]
+    return first[: min([*same, False].index(False), at_most)]

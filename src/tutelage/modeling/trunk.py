@@ -65,11 +65,11 @@ class Trunk:
         self.drop_adapter(name)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for layer in self._adapted:
+            for layer in self.adapted_layers:
                 layer.add(name, rank)
 
     def drop_adapter(self, name: str) -> None:
-        for layer in self._adapted:
+        for layer in self.adapted_layers:
             layer.drop(name)
 
     @contextmanager
@@ -99,14 +99,14 @@ class Trunk:
         if adapter is None:
             yield
             return
-        own = [layer.base.weight.data for layer in self._adapted]
+        own = [layer.base.weight.data for layer in self.adapted_layers]
         try:
-            for layer in self._adapted:
+            for layer in self.adapted_layers:
                 layer.base.weight.data = layer.merged(adapter)
             self._select(None)
             yield
         finally:
-            for layer, weight in zip(self._adapted, own, strict=True):
+            for layer, weight in zip(self.adapted_layers, own, strict=True):
                 layer.base.weight.data = weight
             self._select(adapter)
 
@@ -134,11 +134,11 @@ class Trunk:
             parameter.data.copy_(tensors[key])
 
     @property
-    def _adapted(self) -> list[AdaptedLinear]:
+    def adapted_layers(self) -> list[AdaptedLinear]:
         return list(self._adapted_paths.values())
 
     def _select(self, adapter: str | None) -> None:
-        for layer in self._adapted:
+        for layer in self.adapted_layers:
             layer.active = adapter
         self._active = adapter
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.modeling.rows import token_batches
+from tutelage.modeling.rows import shared_beginning, token_batches
 from tutelage.modeling.trunk import Trunk
 
 PREFILL_TOKENS = 2048  # prompt tokens that pass the trunk at once
@@ -104,8 +104,7 @@ def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
     """How many tokens all prompts begin with; at least one of each is left over, which the first answer token needs."""
     if len(prompts) == 1:
         return 0
-    same = [one == other for one, other in zip(min(prompts), max(prompts), strict=False)]  # what these share, all do
-    return min([*same, False].index(False), min(map(len, prompts)) - 1)
+    return len(shared_beginning(prompts, min(map(len, prompts)) - 1))
 
 
 def _pass(trunk: Trunk, cache: KeyValueCache, texts: Sequence[tuple[int, ...]]) -> Tensor:

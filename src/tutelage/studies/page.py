@@ -10,7 +10,7 @@ from tutelage.plumbing.files import replacing, write_text
 from tutelage.report.figures import Panel, Series, panels_plot, to_svg
 from tutelage.report.plain import duration
 from tutelage.studies.points import Point
-from tutelage.studies.preference import KINDS, Study, paper_accuracy
+from tutelage.studies.preference import KINDS, QUARTERS, Study, paper_accuracy
 
 TITLES: dict[Study, str] = {
     "size": "Accuracy against the number of comparisons",
@@ -73,7 +73,7 @@ def _table(study: Study, points: Sequence[Point], parameters: int) -> list[str]:
             + [f"{quarter['apart']:.2f}: {_interval(quarter)}" for quarter in p["by_quarter"]]
             for p in points
         ]
-        quarters = [f"quarter {n} by difference (mean difference: agreement)" for n in range(1, 5)]
+        quarters = [f"quarter {n} by difference (mean difference: agreement)" for n in range(1, QUARTERS + 1)]
         return _markdown(["seed", "agreement", "correlation of differences", *quarters], rows)
     key, name = ACROSS[study]
     rows = [[f"{p[key]:g}", str(p["seed"]), *(_interval(p[kind]) for kind in KINDS)] for p in points]

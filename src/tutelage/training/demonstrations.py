@@ -18,11 +18,12 @@ from torch import Tensor
 
 from tutelage.dialogue import Dialogue, Prompt, Response
 from tutelage.modeling.encoding import Encoder
-from tutelage.modeling.rows import Rows
+from tutelage.modeling.rows import Rows, shared_beginning
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.optimizer import MasterAdamW
-from tutelage.training.packing import Ids, equal_steps, linear_to_0, packed_rows, shared_beginning
+from tutelage.training.packing import Ids, equal_steps, packed_rows
+from tutelage.training.schedule import linear_to_0
 
 Metrics = dict[str, Any]
 TOO_LONG = "the dialogue is longer than max_tokens"

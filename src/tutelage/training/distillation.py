@@ -22,7 +22,8 @@ from tutelage.modeling.rows import Rows
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.optimizer import MasterAdamW
-from tutelage.training.packing import equal_steps, linear_to_0, packed_rows
+from tutelage.training.packing import equal_steps, packed_rows
+from tutelage.training.schedule import linear_to_0
 from tutelage.training.teacher import Teacher, class_logprobs
 
 HEAD_CHUNK = 256  # tokens whose logits and their slopes are there at once

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.modeling.rows import Group, Rows, token_batches
+from tutelage.modeling.rows import Group, Rows
 from tutelage.modeling.trunk import Trunk
 
 ROW_TOKENS = 512  # a row is filled up to here: longer ones cost more attention than they save of the common beginning
@@ -22,7 +22,7 @@ def packed_rows(
     """
     packs = pack([len(text) for text in texts], ROW_TOKENS - len(opening))
     groups = [Group(opening, tuple(texts[place] for place in places)) for places in packs]
-    for numbers in token_batches([group.length for group in groups], token_budget):
+    for numbers in trunk.batches([group.length for group in groups], token_budget):
         yield trunk.lay([groups[number] for number in numbers]), [place for n in numbers for place in packs[n]]
 
 
@@ -43,19 +43,7 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return packs
 
 
-def shared_beginning(texts: Sequence[Ids], at_most: int) -> Ids:
-    """What all of the texts begin with, but no more than so many tokens."""
-    first, last = min(texts), max(texts)  # what these two share, all do
-    same = [one == other for one, other in zip(first, last, strict=False)]
-    return first[: min([*same, False].index(False), at_most)]
-
-
 def equal_steps(count: int, size: int, epochs: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
     """The numbers 0 … count - 1 in a random order, in steps of about `size`, all alike; anew for every epoch."""
     steps = max(1, round(count / size))
     return [step for _ in range(epochs) for step in np.array_split(rng.permutation(count), steps)]
-
-
-def linear_to_0(step: int, steps: int, warmup: int) -> float:
-    """The factor of the learning rate: up to 1 over `warmup` steps, and from the first step on linearly down to 0."""
-    return min(1.0, (step + 1) / warmup) * (1 - step / steps)

@@ -4,6 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import torch
+from torch import Tensor
+
 from tutelage.dialogue import Comparison
 from tutelage.modeling.encoding import Encoder
 from tutelage.modeling.rows import Group
@@ -68,6 +71,16 @@ def _group_with_room(
             return open_group
     groups.append(PairedGroup(prompt))
     return groups[-1]
+
+
+def numbered(batch: Sequence[PairedGroup]) -> tuple[Tensor, Tensor]:
+    """Branch numbers of chosen and rejected, counted over the whole batch."""
+    pairs, first = [], 0
+    for paired in batch:
+        pairs += [(first + chosen, first + rejected) for chosen, rejected in paired.pairs]
+        first += len(paired.branches)
+    chosen_rejected = torch.tensor(pairs)
+    return chosen_rejected[:, 0], chosen_rejected[:, 1]
 
 
 def drop_weakest(comparisons: Iterable[Comparison], min_strength: int) -> tuple[list[Comparison], int]:

@@ -24,7 +24,7 @@ from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.checkpoint import Checkpoints, Metrics, Progress
 from tutelage.training.losses import Sum, preference_loss
 from tutelage.training.optimizer import MasterAdamW
-from tutelage.training.pairs import PairedGroup, drop_weakest, paired_groups
+from tutelage.training.pairs import PairedGroup, drop_weakest, numbered, paired_groups
 from tutelage.training.schedule import Schedule, rate_factor
 
 REFERENCE_GROUPS = 24  # prompts of the training set whose responses tell the spread of features and the zero of scores
@@ -118,6 +118,10 @@ def train_preference_model(
         InputError: nothing to train on, or a checkpoint of another training.
         CheckFailed: the untrained loss is not ln 2, or a loss or gradient is not a number; the last checkpoint stays.
     """
+    if settings.eval_every and not held_out:
+        raise InputError(
+            f"eval_every = {settings.eval_every}, but no comparisons are held out to measure on; set it to 0"
+        )
     kept, weak = drop_weakest(comparisons, settings.min_strength)
     groups, drops = paired_groups(kept, trunk.encoder, settings.max_tokens)
     if not groups:
@@ -138,7 +142,7 @@ def train_preference_model(
             measured = {"step": step, **_step(trunk, head, optimizer, batch, settings, rate, step)}
             if step == 0 and initial is None and abs(measured["loss"] - math.log(2)) > 1e-6:
                 raise CheckFailed(f"the untrained loss is {measured['loss']:.6f}, not ln 2: rows or pairs are mislaid")
-            if settings.eval_every and held_out and (step + 1) % settings.eval_every == 0:
+            if settings.eval_every and (step + 1) % settings.eval_every == 0:
                 measured |= _held_out(trunk, adapter, head, held_out, settings.max_tokens)
             metrics.append(measured)
             on_step(measured["pairs"], measured)
@@ -240,7 +244,7 @@ def _step(
     for places in trunk.batches([group.length for group in groups], settings.token_budget):
         rows, part = trunk.lay([groups[place] for place in places]), [batch[place] for place in places]
         scores_N = head(trunk.hidden_RLD(rows, head.layers), rows)
-        chosen, rejected = _numbered(part)
+        chosen, rejected = numbered(part)
         labels_P, weights_P = (values.to(trunk.device) for values in _labels_and_weights(part, settings))
         loss = preference_loss(scores_N[chosen], scores_N[rejected], labels_P, weights_P)
         _check(step, loss, part, scores_N[chosen] - scores_N[rejected])
@@ -249,16 +253,6 @@ def _step(
         right += _right(scores_N[chosen].detach(), scores_N[rejected].detach())
     norm = optimizer.step(weight, rate)
     return {"loss": total / weight, "accuracy": right / pairs, "pairs": pairs, "gradient_norm": norm, "rate": rate}
-
-
-def _numbered(batch: Sequence[PairedGroup]) -> tuple[Tensor, Tensor]:
-    """Branch numbers of chosen and rejected, counted over the whole batch."""
-    pairs, first = [], 0
-    for paired in batch:
-        pairs += [(first + chosen, first + rejected) for chosen, rejected in paired.pairs]
-        first += len(paired.branches)
-    chosen_rejected = torch.tensor(pairs)
-    return chosen_rejected[:, 0], chosen_rejected[:, 1]
 
 
 def _labels_and_weights(batch: Sequence[PairedGroup], settings: PreferenceSettings) -> tuple[Tensor, Tensor]:

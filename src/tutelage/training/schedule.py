@@ -20,3 +20,8 @@ def rate_factor(step: int, steps: int, warmup: int, schedule: Schedule) -> float
     if schedule == "cosine":
         return (1 + math.cos(math.pi * done)) / 2
     return 1.0
+
+
+def linear_to_0(step: int, steps: int, warmup: int) -> float:
+    """The factor of the learning rate: up to 1 over `warmup` steps, and from the first step on linearly down to 0."""
+    return min(1.0, (step + 1) / warmup) * (1 - step / steps)
