@@ -18,6 +18,7 @@ from tutelage.cli.demo import Demo
 from tutelage.cli.distill import TrainDistill
 from tutelage.cli.doctor import Doctor
 from tutelage.cli.judge import Judge
+from tutelage.cli.ppo import TrainGRPO, TrainPPO, TrainRLOO
 from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
 from tutelage.cli.score import Score
@@ -62,7 +63,10 @@ def _commands() -> SubcommandApp:
     data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
     app.command(
-        _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM), name="train", help="Train one model."
+        _group(
+            distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM, ppo=TrainPPO, rloo=TrainRLOO, grpo=TrainGRPO,
+        ),  # fmt: skip
+        name="train", help="Train one model.",
     )
     single = {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
     for name, command in single.items():
@@ -91,9 +95,9 @@ def execute(command: Command) -> int:
         return _complain(str(error), 2)
     except CheckFailed as error:
         return _complain(str(error), 1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         finished = "run the same command again to go on from what is finished"
-        return _complain(f"stopped; {finished if isinstance(command, Demo) else 'nothing was kept'}", 130)
+        return _complain(f"stopped; {str(stop) or (finished if isinstance(command, Demo) else 'nothing was kept')}", 130)
     except (BrokenPipeError, SystemExit):  # what rich makes of a broken pipe
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:
