@@ -62,12 +62,16 @@ def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
     data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
-    app.command(
-        _group(
-            distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM, ppo=TrainPPO, rloo=TrainRLOO, grpo=TrainGRPO,
-        ),  # fmt: skip
-        name="train", help="Train one model.",
+    trainers = _group(
+        distill=TrainDistill,
+        sft=TrainSFT,
+        pmp=TrainPMP,
+        pm=TrainPM,
+        ppo=TrainPPO,
+        rloo=TrainRLOO,
+        grpo=TrainGRPO,
     )
+    app.command(trainers, name="train", help="Train one model.")
     single = {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
     for name, command in single.items():
         app.command(name=name)(command)
@@ -97,7 +101,9 @@ def execute(command: Command) -> int:
         return _complain(str(error), 1)
     except KeyboardInterrupt as stop:
         finished = "run the same command again to go on from what is finished"
-        return _complain(f"stopped; {str(stop) or (finished if isinstance(command, Demo) else 'nothing was kept')}", 130)
+        return _complain(
+            f"stopped; {str(stop) or (finished if isinstance(command, Demo) else 'nothing was kept')}", 130
+        )
     except (BrokenPipeError, SystemExit):  # what rich makes of a broken pipe
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:
