@@ -60,10 +60,11 @@ def test_it_learns_what_is_to_be_expected_and_the_clip_holds_it_back(
     batch = a_batch(talker, models)
 
     def learnt(value_clip: float | None) -> tuple[list[float], float]:
-        critic = AdapterCritic(talker, models, replace(SETTINGS, critic=start, value_clip=value_clip), seed=1)
+        settings = replace(SETTINGS, critic=start, critic_learning_rate=1e-3, value_clip=value_clip)
+        critic = AdapterCritic(talker, models, settings, seed=1)
         before = critic.values(batch)
         returns = [values + 3.0 for values in before]
-        losses = [critic.learn(batch, before, returns, PLAN, 1.0)["value_loss"] for _ in range(40)]
+        losses = [critic.learn(batch, before, returns, PLAN, 1.0)["value_loss"] for _ in range(60)]
         return losses, float(np.abs(np.concatenate(critic.values(batch)) - np.concatenate(before)).mean())
 
     losses, moved = learnt(None)

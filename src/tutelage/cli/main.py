@@ -55,7 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # Pairs off: a flag has one form, `--json`, without a `--no-json` beside it.
     config = (tyro.conf.FlagCreatePairsOff,)
-    return execute(_commands().cli(prog="tutelage", description=DESCRIPTION, args=arguments, config=config))
+    try:
+        command = _commands().cli(prog="tutelage", description=DESCRIPTION, args=arguments, config=config)
+    except ValueError as error:  # a settings record refuses what contradicts itself
+        name, said = str(error).split(" ", 1)
+        return _complain(f"--{name.replace('_', '-')} {said}", 2)
+    return execute(command)
 
 
 def _commands() -> SubcommandApp:
