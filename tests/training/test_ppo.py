@@ -14,7 +14,7 @@ from tutelage.modeling.passes import score_branches
 from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError
-from tutelage.training import credit, ppo, rollouts
+from tutelage.training import credit, learner, rollouts
 from tutelage.training.advantages import Floats, advantages_and_returns, token_rewards, whiten
 from tutelage.training.critic import RidgeCritic
 from tutelage.training.optimizer import MasterAdamW
@@ -44,7 +44,7 @@ def heldout(talker: Trunk) -> PreferenceModel:
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[RolloutBatch]:
     """The batches of rollouts that training makes, as it makes them."""
     made: list[RolloutBatch] = []
-    monkeypatch.setattr(ppo, "roll_out", lambda *arguments: made.append(roll_out(*arguments)) or made[-1])
+    monkeypatch.setattr(learner, "roll_out", lambda *arguments: made.append(roll_out(*arguments)) or made[-1])
     return made
 
 
