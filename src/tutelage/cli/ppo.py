@@ -197,11 +197,11 @@ class TrainOnReward:
         return [source for source, _ in both], [read for _, read in both]
 
     def _source(self, trunk: "Trunk", path: Path, weight: float) -> "tuple[PromptSource, dict[str, Any]]":
-        from tutelage.corpus.prompt_files import read_prompt_file
+        from tutelage.corpus.training_prompts import read_training_prompts
         from tutelage.plumbing.files import sha256
         from tutelage.training.prompt_order import PromptSource
 
-        asked, drops = read_prompt_file(path)
+        asked, drops = read_training_prompts(path)
         encoder = trunk.encoder
         kept = {encoder.prompt_ids(prompt): reference for prompt, reference in asked.items()}
         if self.max_prompt_tokens is not None:

@@ -19,7 +19,7 @@ Asked = Mapping[Prompt, Response | None]
 """prompts, each once in the order of the file, with their reference responses"""
 
 
-def read_prompt_file(path: Path) -> tuple[Asked, Counter[str]]:
+def read_training_prompts(path: Path) -> tuple[Asked, Counter[str]]:
     """The prompts of a file, and the lines that were left out by reason. `helpful` and `red_team`, where no such file
     is, are the embedded prompts for training.
 
