@@ -13,7 +13,7 @@ TOKENIZER = tiny_tokenizer()  # a token a byte
 
 
 def ids_of(text: str) -> list[int]:
-    return list(TOKENIZER(text, add_special_tokens=False).input_ids)
+    return list(TOKENIZER(text, add_special_tokens=False, split_special_tokens=True).input_ids)
 
 
 def told(ids: Sequence[int], stop: tuple[str, ...] = ()) -> tuple[list[str], Text]:
