@@ -86,8 +86,8 @@ def test_it_is_shown_to_people(capsys: pytest.CaptureFixture[str], prompts: Path
         (["--temperature", 0, "--top-p", 0.5], "--temperature 0 leaves one token anyway"),
         (["--top-p", 2], "--top-p must lie in (0, 1], not 2.0"),
         (["--seed", -1], "--seed must be at least 0"),
-        (["--max-tokens", 2040], "prompt 'ann': 2"),
-        (["--model", "nowhere"], "base model 'nowhere'"),
+        (["--max-tokens", 2040], "prompt 'ann': 14 tokens and --max-tokens 2040 exceed"),
+        (["--model", "/nowhere/at/all"], "base model '/nowhere/at/all'"),
         (["--prompts", "nowhere.jsonl"], "nowhere.jsonl"),
     ],
 )

@@ -29,7 +29,7 @@ TRUNCATIONS: list[tuple[dict[str, Any], float]] = [  # and the least probability
 def test_tokens_are_drawn_with_their_probabilities(truncation: dict[str, Any], least: float) -> None:
     draws = 40_000
     logits = torch.tensor(PROBABILITIES).log().float().expand(draws, -1)
-    uniforms = torch.from_numpy(np.random.default_rng(0).random(draws))
+    uniforms = torch.from_numpy(np.random.default_rng(1).random(draws))
     tokens, logprobs = draw(logits, uniforms, SamplingParameters(**truncation))
     left = np.where(least <= PROBABILITIES, PROBABILITIES, 0)
     left /= left.sum()
