@@ -73,7 +73,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "rl-cpu.json")
     options = parser.parse_args()
     subprocess.run([sys.executable, OURS, "--task=export"], check=True)
-    results: dict[str, Any] = {"device": device_name(options.device), "dtype": options.dtype, "repeats": options.repeats}
+    results: dict[str, Any] = {
+        "device": device_name(options.device),
+        "dtype": options.dtype,
+        "repeats": options.repeats,
+    }
     if "sample" in options.tasks:
         batch, cache = best_layout(options.peer_python, options.repeats, dtype=options.dtype, device=options.device)
         results["sample"] = compare("sample", "tokens_per_second", options, batch=batch, cache=cache)

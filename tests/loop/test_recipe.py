@@ -22,7 +22,9 @@ def test_shipped_recipes_load(name: str) -> None:
 
 
 def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
-    recipe = load_recipe(written(tmp_path, "[ppo]\nkl_weight = 1\nsteps = 7\n[sampling]\nstop = ['x']\nstop_tokens = [7]\n"))
+    recipe = load_recipe(
+        written(tmp_path, "[ppo]\nkl_weight = 1\nsteps = 7\n[sampling]\nstop = ['x']\nstop_tokens = [7]\n")
+    )
     assert recipe.ppo.kl_weight == 1.0
     assert isinstance(recipe.ppo.kl_weight, float)
     assert (recipe.ppo.steps, recipe.ppo.clip) == (7, 0.2)

@@ -79,6 +79,8 @@ def test_special_tokens_are_no_text() -> None:
 def test_reading_a_token_does_not_read_everything_again(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
     decode = TOKENIZER.decode
-    monkeypatch.setattr(TOKENIZER, "decode", lambda ids, **options: (decoded.append(len(ids)), decode(ids, **options))[1])
+    monkeypatch.setattr(
+        TOKENIZER, "decode", lambda ids, **options: (decoded.append(len(ids)), decode(ids, **options))[1]
+    )
     told(ids_of("x" * length))
     assert max(decoded) <= 2

@@ -66,7 +66,15 @@ def _commands() -> SubcommandApp:
     app.command(
         _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM), name="train", help="Train one model."
     )
-    single = {"sample": SampleCommand, "chat": Chat, "score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
+    single = {
+        "sample": SampleCommand,
+        "chat": Chat,
+        "score": Score,
+        "study": StudyCommand,
+        "rate": Rate,
+        "judge": Judge,
+        "doctor": Doctor,
+    }
     for name, command in single.items():
         app.command(name=name)(command)
     app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")

@@ -108,9 +108,7 @@ class SampleCommand(Drawing):
         }  # fmt: skip
 
 
-def _prompt_ids(
-    policy: "Policy", prompts: dict[str, Prompt], parameters: SamplingParameters
-) -> list[tuple[int, ...]]:
+def _prompt_ids(policy: "Policy", prompts: dict[str, Prompt], parameters: SamplingParameters) -> list[tuple[int, ...]]:
     """Ids of the prompts.
 
     Raises:

@@ -1,7 +1,7 @@
 """Prompts to draw responses to, from files of several forms.
 
-A line is a prompt of the shipped schema (`prompts`), whose id it keeps, or `{"messages": [{"role", "content"}, …]}` that
-ends on the `user` (or `human`), with or without an `id`; without one, the line's number is its id.
+A line is a prompt of the shipped schema (`prompts`), whose id it keeps, or `{"messages": [{"role", "content"}, …]}`
+that ends on the `user` (or `human`), with or without an `id`; without one, the line's number is its id.
 """
 
 from collections.abc import Sequence
