@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.corpus.training_prompts import read_training_prompts
 from tutelage.corpus.prompts import load_prompts
 from tutelage.corpus.records import comparison_to_record
+from tutelage.corpus.training_prompts import read_training_prompts
 from tutelage.dialogue import Comparison, Prompt, Response
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import write_jsonl

@@ -1,12 +1,13 @@
-"""Files of prompts to train a policy on: of the project's own schema, or comparisons, whose chosen response then is the
-prompt's reference response."""
+"""Prompts to train a policy on: from a file of prompts, or of comparisons, whose chosen response then is the prompt's
+reference response."""
 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from tutelage.corpus.prompts import PromptKind, load_prompts, read_prompts
+from tutelage.corpus.prompt_files import read_named_prompts
+from tutelage.corpus.prompts import PromptKind, load_prompts
 from tutelage.corpus.rules import Drop
 from tutelage.corpus.sources import read_comparisons
 from tutelage.dialogue import Prompt, Response
@@ -31,8 +32,8 @@ def read_training_prompts(path: Path) -> tuple[Asked, Counter[str]]:
     first = next(read_jsonl(path), None)
     if first is None:
         raise InputError(f"{path}: expected prompts or comparisons, found no line")
-    if "turns" in first.record:
-        return _once([(item.prompt, None) for item in read_prompts(path)])
+    if {"turns", "messages"} & set(first.record):
+        return _once([(prompt, None) for prompt in read_named_prompts(path).values()])
     rows = list(read_comparisons([path]))
     asked, drops = _once([(row.prompt, row.chosen) for row in rows if not isinstance(row, Drop)])
     return asked, drops + Counter(row.reason.key for row in rows if isinstance(row, Drop))

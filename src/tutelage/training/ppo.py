@@ -123,8 +123,11 @@ def _measure(learner: Learner, batch: RolloutBatch, step: int, settings: PolicyS
 def _require_honourable(
     parameters: SamplingParameters, settings: PolicySettings, sources: Sequence[PromptSource]
 ) -> None:
-    if parameters.top_p < 1:
-        raise InputError(f"PPO needs top_p = 1, not {parameters.top_p}: what is cut off has no log-prob to learn from")
+    if not parameters.trainable:
+        raise InputError(
+            "sampling must be without top_p, top_k and min_p, at a temperature above 0: what is left out has no log-prob "
+            "to learn from"
+        )
     if isinstance(settings, PPOSettings) and settings.delta_reward and not all(source.references for source in sources):
         raise InputError("delta_reward needs a reference response to every prompt; give comparisons as prompts")
 
