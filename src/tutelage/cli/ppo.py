@@ -156,6 +156,8 @@ class TrainOnReward:
         for name in ("checkpoint_every", "sample_prompts", *(["max_prompt_tokens"] if self.max_prompt_tokens else [])):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if not self.temperature > 0:
+            raise InputError(f"--temperature must be above 0, not {self.temperature}")
         if self.sample_every < 0:
             raise InputError(f"--sample-every must be at least 0, not {self.sample_every}")
         if late := [step for step in self.snapshot_at if not 1 <= step <= self.settings.steps]:

@@ -125,8 +125,8 @@ def _require_honourable(
 ) -> None:
     if not parameters.trainable:
         raise InputError(
-            "sampling must be without top_p, top_k and min_p, at a temperature above 0: what is left out has no log-prob "
-            "to learn from"
+            "sampling must be without top_p, top_k and min_p, at a temperature above 0: what is left out has no "
+            "log-prob to learn from"
         )
     if isinstance(settings, PPOSettings) and settings.delta_reward and not all(source.references for source in sources):
         raise InputError("delta_reward needs a reference response to every prompt; give comparisons as prompts")
