@@ -19,6 +19,7 @@ from tutelage.cli.demo import Demo
 from tutelage.cli.distill import TrainDistill
 from tutelage.cli.doctor import Doctor
 from tutelage.cli.judge import Judge
+from tutelage.cli.ppo import TrainGRPO, TrainPPO, TrainRLOO
 from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
 from tutelage.cli.sample import SampleCommand
@@ -56,16 +57,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # Pairs off: a flag has one form, `--json`, without a `--no-json` beside it.
     config = (tyro.conf.FlagCreatePairsOff,)
-    return execute(_commands().cli(prog="tutelage", description=DESCRIPTION, args=arguments, config=config))
+    try:
+        command = _commands().cli(prog="tutelage", description=DESCRIPTION, args=arguments, config=config)
+    except ValueError as error:  # a settings record refuses what contradicts itself
+        name, said = str(error).split(" ", 1)
+        return _complain(f"--{name.replace('_', '-')} {said}", 2)
+    return execute(command)
 
 
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
     data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
-    app.command(
-        _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM), name="train", help="Train one model."
+    trainers = _group(
+        distill=TrainDistill,
+        sft=TrainSFT,
+        pmp=TrainPMP,
+        pm=TrainPM,
+        ppo=TrainPPO,
+        rloo=TrainRLOO,
+        grpo=TrainGRPO,
     )
+    app.command(trainers, name="train", help="Train one model.")
     single = {
         "sample": SampleCommand,
         "chat": Chat,
@@ -101,9 +114,11 @@ def execute(command: Command) -> int:
         return _complain(str(error), 2)
     except CheckFailed as error:
         return _complain(str(error), 1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         finished = "run the same command again to go on from what is finished"
-        return _complain(f"stopped; {finished if isinstance(command, Demo) else 'nothing was kept'}", 130)
+        return _complain(
+            f"stopped; {str(stop) or (finished if isinstance(command, Demo) else 'nothing was kept')}", 130
+        )
     except (BrokenPipeError, SystemExit):  # what rich makes of a broken pipe
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:
