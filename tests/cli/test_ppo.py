@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tutelage.cli.main import main
+from tutelage.cli.policy_run import PolicyRun
 from tutelage.cli.ppo import TrainGRPO, TrainOnReward, TrainPPO, TrainRLOO
 from tutelage.cli.train import TrainPM
 from tutelage.modeling.base import load_base
@@ -251,7 +252,7 @@ def test_a_preference_model_that_tells_nothing_apart_stops_the_run(train_ppo: Tr
         ({"prompts": ("BLANK",)}, r"BLANK\.jsonl, line 1, turns: the human turn is empty"),
         ({"prompts": ("LONG",)}, r"a prompt of \d+ tokens and --max-tokens 6 exceed the 2048 tokens"),
         ({"prompts": ("LONG",), "max_prompt_tokens": 30}, "no prompt to train on"),
-        ({"max_prompt_tokens": -1}, "--max-prompt-tokens must be at least 1"),
+        ({"max_prompt_tokens": 0}, "--max-prompt-tokens must be at least 1"),
         ({"temperature": 0.0}, "--temperature must be above 0"),
         ({"max_tokens": 0}, "--max-tokens must be at least 1"),
         ({"snapshot_at": (9,)}, "--snapshot-at 9: the training has steps 1 to 4"),
@@ -313,6 +314,21 @@ def test_a_place_that_will_not_do_is_refused(train_ppo: TrainPPO, tmp_path: Path
     with pytest.raises(InputError, match="is finished"):
         replace(train_ppo, resume=True).run()
     assert replace(train_ppo, seed=1, overwrite=True).run()["snapshot"] != first
+
+
+def test_two_processes_cannot_train_at_one_place(train_ppo: TrainPPO) -> None:
+    train_ppo.run()
+    run = PolicyRun(train_ppo.out, (), 0, 1)
+    with run.held(), pytest.raises(InputError, match="another process trains there"):
+        replace(train_ppo, overwrite=True).run()
+    replace(train_ppo, overwrite=True).run()
+
+
+def test_what_a_killed_process_left_half_written_is_taken_away(train_ppo: TrainPPO) -> None:
+    train_ppo.out.mkdir()
+    (train_ppo.out / ".training.json.17.part").touch()
+    train_ppo.run()
+    assert not [path for path in train_ppo.out.iterdir() if path.name.startswith(".")]
 
 
 def test_options_that_contradict_each_other_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

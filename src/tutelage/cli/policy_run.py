@@ -8,14 +8,17 @@ snapshot           the policy at the end
 checkpoint         what an interrupted training goes on from
 """
 
+import fcntl
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import read_json
+from tutelage.plumbing.files import is_torn, read_json, remove_torn
 
 if TYPE_CHECKING:
     from tutelage.modeling.trunk import Trunk
@@ -44,7 +47,7 @@ class PolicyRun:
         finished = begun and "result" in read_json(self.place / "training.json")
         if self.place.exists() and not self.place.is_dir():
             raise InputError(f"--out {self.place}: a file; name a directory")
-        if self.place.is_dir() and any(self.place.iterdir()) and not begun:
+        if self.place.is_dir() and not begun and not all(map(is_torn, self.place.iterdir())):
             raise InputError(f"--out {self.place}: not empty, and not a training of a policy; name a new directory")
         if resume and (finished or not begun):
             how = "is finished" if finished else "was not begun"
@@ -54,6 +57,20 @@ class PolicyRun:
         if begun and not resume and not overwrite:
             state = "a training" if finished else "an interrupted training: go on by --resume"
             raise InputError(f"--out {self.place}: holds {state}; name another directory, or replace it by --overwrite")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the place: meanwhile no other process trains there.
+
+        Raises:
+            InputError: one does.
+        """
+        handle = os.open(self.place, os.O_RDONLY)
+        try:
+            _lock(handle, self.place)
+            yield
+        finally:
+            os.close(handle)
 
     def checkpoints(self, identity: Mapping[str, Any], every: int, overwrite: bool) -> "Checkpoints":
         """The run's checkpoints; notes what the training is, or on resuming sees that it is the same. `overwrite`: what
@@ -65,6 +82,7 @@ class PolicyRun:
         from tutelage.plumbing.files import write_json
         from tutelage.training.checkpoint import Checkpoints, differences
 
+        remove_torn(self.place)
         if overwrite:
             self._empty()
         file = self.place / "training.json"
@@ -129,3 +147,10 @@ class PolicyRun:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _lock(handle: int, place: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(f"--out {place}: another process trains there; wait for it, or name another") from error

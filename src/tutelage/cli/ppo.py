@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from tutelage.dialogue import SamplingParameters
     from tutelage.modeling.snapshot import SnapshotCard
     from tutelage.modeling.trunk import Trunk
+    from tutelage.training.checkpoint import Checkpoints
     from tutelage.training.ppo import OnStep
     from tutelage.training.prompt_order import PromptSource
     from tutelage.training.rollouts import PreferenceModel
 
 SHOWN = {"reward": "reward", "heldout_reward": "held-out reward", "kl": "KL (nats)", "length": "length (tokens)",
          "entropy": "entropy (nats a token)"}  # fmt: skip
+INITIAL = "initial"  # the initial policy's adapter
 TOO_LONG = "the prompt is longer than max_prompt_tokens"
 
 
@@ -87,7 +89,6 @@ class TrainOnReward:
 
         from tutelage.modeling.base import load_base
         from tutelage.modeling.snapshot import load_snapshot
-        from tutelage.training.ppo import KLLimitPassed, train_on_reward
 
         run = PolicyRun(self.out.resolve(), self.snapshot_at, self.sample_every, self.sample_prompts)
         parameters = self._parameters()
@@ -97,11 +98,31 @@ class TrainOnReward:
         train_pm = _preference_model(trunk, self.pm, "train_pm")
         heldout = _preference_model(trunk, self.heldout_pm, "heldout") if self.heldout_pm else None
         if self.init is not None:
-            load_snapshot(self.init, trunk, "initial")
+            load_snapshot(self.init, trunk, INITIAL)
         sources, read = self._sources(trunk)
-        require_writable(run.place)
         identity = self._identity(trunk, cards, read)
-        checkpoints = run.checkpoints(identity, self.checkpoint_every, self.overwrite)
+        require_writable(run.place)
+        with run.held():
+            checkpoints = run.checkpoints(identity, self.checkpoint_every, self.overwrite)
+            result = self._train(run, trunk, sources, train_pm, heldout, parameters, identity, checkpoints)
+            result["drops"] = dict(sum((Counter(file["drops"]) for file in read), Counter[str]()))
+            run.finish(identity, result)
+        return result
+
+    def _train(
+        self,
+        run: PolicyRun,
+        trunk: "Trunk",
+        sources: "Sequence[PromptSource]",
+        train_pm: "PreferenceModel",
+        heldout: "PreferenceModel | None",
+        parameters: "SamplingParameters",
+        identity: Mapping[str, Any],
+        checkpoints: "Checkpoints",
+    ) -> dict[str, Any]:
+        """Train, leave the snapshot, and say how it went."""
+        from tutelage.training.ppo import KLLimitPassed, train_on_reward
+
         lineage = {name: identity[name] for name in ("method", "pm", "init", "settings", "sampling", "seed", "dtype")}
         started = time.perf_counter()
         with progress_bar(self._method, self.settings.steps, "steps") as bar:
@@ -109,24 +130,21 @@ class TrainOnReward:
             try:
                 metrics = train_on_reward(
                     trunk, ADAPTER, sources, train_pm, heldout, parameters, self.settings, self.seed, note,
-                    checkpoints, "initial" if self.init else None,
+                    checkpoints, INITIAL if self.init else None,
                 )  # fmt: skip
             except KLLimitPassed as passed:
                 name = run.save("snapshot", trunk, lineage)
                 run.finish(identity, {"ended": "kl_limit", "snapshot": name})
-                raise KLLimitPassed(f"{passed}: {self.out / 'snapshot'}") from passed
+                raise KLLimitPassed(f"{passed}; it is at {self.out / 'snapshot'}") from passed
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(f"a checkpoint is kept; go on with --resume ({self.out})") from None
-        name = run.save("snapshot", trunk, {**lineage, "steps": len(metrics)})
         few = max(1, len(metrics) // 10)
-        result = {
-            "snapshot": name, "out": str(self.out), "steps": len(metrics), "responses": metrics[-1]["responses"],
+        return {
+            "snapshot": run.save("snapshot", trunk, {**lineage, "steps": len(metrics)}), "out": str(self.out),
+            "steps": len(metrics), "responses": metrics[-1]["responses"], "seconds": time.perf_counter() - started,
             "ended": "steps" if len(metrics) == self.settings.steps else "kl_budget",
-            "seconds": time.perf_counter() - started, "early": _means(metrics[:few]), "late": _means(metrics[-few:]),
-            "drops": dict(sum((Counter(file["drops"]) for file in read), Counter[str]())),
+            "early": _means(metrics[:few]), "late": _means(metrics[-few:]),
         }  # fmt: skip
-        run.finish(identity, result)
-        return result
 
     def show(self, result: dict[str, Any]) -> None:
         console = Console()
@@ -153,7 +171,11 @@ class TrainOnReward:
 
         if self.seed < 0:
             raise InputError(f"--seed must be at least 0, not {self.seed}")
-        for name in ("checkpoint_every", "sample_prompts", *(["max_prompt_tokens"] if self.max_prompt_tokens else [])):
+        for name in (
+            "checkpoint_every",
+            "sample_prompts",
+            *(["max_prompt_tokens"] if self.max_prompt_tokens is not None else []),
+        ):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
         if not self.temperature > 0:

@@ -4,8 +4,6 @@ import fcntl
 import hashlib
 import json
 import platform
-import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,11 +18,9 @@ import torch
 
 from tutelage.loop.recipe import Recipe
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import read_json, replacing, sha256, write_json
+from tutelage.plumbing.files import is_torn, read_json, remove_torn, replacing, sha256, write_json
 from tutelage.plumbing.machine import peak_memory_bytes, reset_peak_memory
 from tutelage.plumbing.progress import console
-
-TORN = re.compile(r"\..*\.(part|old)$")  # what `replacing` leaves if its process is killed
 
 
 def versions() -> dict[str, str]:
@@ -67,7 +63,7 @@ class Run:
         file = directory / "run.json"
         settings = asdict(recipe)
         if not file.exists():
-            if directory.is_dir() and any(not TORN.match(path.name) for path in directory.iterdir()):
+            if directory.is_dir() and not all(map(is_torn, directory.iterdir())):
                 raise InputError(f"{directory}: not empty and no run; give another --name")
             created = datetime.now(UTC).isoformat(timespec="seconds")
             content = {"name": directory.name, "recipe": recipe.name, "seed": recipe.seed, "created": created}
@@ -78,9 +74,7 @@ class Run:
                 f"give another --name, or remove it with `tutelage runs clean {directory.name}`"
             )
         with locked(directory):
-            for path in directory.iterdir():
-                if TORN.match(path.name):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove_torn(directory)
             yield cls(directory, recipe)
 
     def stage(self, name: str, settings: Any, inputs: Mapping[str, Path], make: Callable[[Path], None]) -> Path:

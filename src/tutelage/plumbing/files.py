@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from tutelage.plumbing.errors import InputError
 
+_TORN = re.compile(r"\..*\.(part|old)$")
 _NOT_JSON_LINES = {
     codecs.BOM_UTF8: "begins with a byte-order mark; take it off: tail -c +4 FILE > NEW",
     codecs.BOM_UTF16_LE: "is UTF-16; write it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW",
@@ -177,3 +179,14 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def is_torn(path: Path) -> bool:
+    """Whether it is what `replacing` leaves if its process is killed."""
+    return _TORN.match(path.name) is not None
+
+
+def remove_torn(directory: Path) -> None:
+    """Remove what killed processes have left half-written in a directory."""
+    for path in filter(is_torn, list(directory.iterdir())):
+        _remove(path)

@@ -113,9 +113,8 @@ def _measure(learner: Learner, batch: RolloutBatch, step: int, settings: PolicyS
     if settings.kl_limit is not None and distance > settings.kl_limit:
         learner.step_back()
         raise KLLimitPassed(
-            f"before step {step} the policy is {distance:.2f} nats a response from the initial one, beyond "
-            f"kl_limit = {settings.kl_limit}; the policy of the step before is kept. Raise kl_weight or lower the "
-            "learning rate"
+            f"before step {step} the policy is {distance:.2f} nats a response from the initial one, beyond kl_limit = "
+            f"{settings.kl_limit} (raise kl_weight or lower the learning rate); the policy of the step before is kept"
         )
     return {**measured, "kl_weight": learner.kl_weight}
 
