@@ -30,7 +30,16 @@ STAGES = [
 ] + ["evaluation"]
 
 # What may differ between two runs of the same recipe and seed: time, memory and the name.
-CLOCKS = {"wall_seconds", "peak_memory_bytes", "finished", "seconds", "rollout_seconds", "name", "stages"}
+CLOCKS = {
+    "wall_seconds",
+    "peak_memory_bytes",
+    "finished",
+    "seconds",
+    "sampling_seconds",
+    "rollout_seconds",
+    "name",
+    "stages",
+}
 
 
 def numbers(content: Any) -> Any:
