@@ -43,7 +43,7 @@ class PolicySettings:
     kl_target: float | None = None
     """nats a response that λ_KL is steered towards (Ziegler et al. 2019); None: λ_KL stays"""
     kl_gain: float = 0.1
-    """share by which λ_KL rises a step where the KL is above its target by a hundred percent; bounded at ±20%"""
+    """λ_KL rises a step by this times the KL's excess over its target, of which at most 20% count"""
     kl_budget: float | None = None
     """nats a response from the initial policy above which training ends, well and good; None: after all steps"""
     kl_limit: float | None = None
@@ -91,7 +91,11 @@ class PolicySettings:
 
 @dataclass(frozen=True)
 class PPOSettings(PolicySettings):
-    """Proximal policy optimisation (Schulman et al. 2017): a critic says what was to be expected of each token on."""
+    """Proximal policy optimisation (Schulman et al. 2017): a critic says what was to be expected from each token on.
+
+    A critic `head` is solved for by least squares, and nothing but its head learns; `pm` is an adapter and head of its
+    own that begin as the preference model's; `policy` an adapter that begins as the initial policy, its head at zero.
+    """
 
     kl_place: KLPlace = "token"
     """`token`: the penalty is charged at the token that causes it; `sequence`: all on the last one"""
@@ -104,9 +108,7 @@ class PPOSettings(PolicySettings):
     whiten: bool = True
     """advantages of a batch are shifted and scaled to mean 0 and variance 1 over its tokens"""
     critic: CriticStart = "head"
-    """what the critic begins as. `head`: the preference model's frozen features with its head, which alone learns, by
-    least squares; `pm`: an adapter and head of its own that begin as the preference model's; `policy`: an adapter of
-    its own that begins as the initial policy, with a head of zeros"""
+    """`head`: the preference model's head on its frozen features; `pm`, `policy`: an adapter that begins as that model"""
     critic_strength: float = 1.0
     """of `head`: how strongly it is drawn to the preference model's, in steps' worth of evidence"""
     critic_learning_rate: float | None = None
