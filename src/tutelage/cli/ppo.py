@@ -38,7 +38,7 @@ class TrainOnReward:
     """What the three commands share."""
 
     prompts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE[:WEIGHT]...")]
-    """Files of prompts or comparisons; helpful, red_team: the embedded ones. Mixed by weight (1 where none is given)."""
+    """Files of prompts or comparisons; helpful, red_team: the embedded ones. Mixed by weight (1 if not given)."""
     pm: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The preference model that gives the reward. Base and dialogue format are its own."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]

@@ -108,7 +108,7 @@ class PPOSettings(PolicySettings):
     whiten: bool = True
     """advantages of a batch are shifted and scaled to mean 0 and variance 1 over its tokens"""
     critic: CriticStart = "head"
-    """`head`: the preference model's head on its frozen features; `pm`, `policy`: an adapter that begins as that model"""
+    """`head`: the preference model's head on its frozen features; `pm`, `policy`: an adapter that begins as these"""
     critic_strength: float = 1.0
     """of `head`: how strongly it is drawn to the preference model's, in steps' worth of evidence"""
     critic_learning_rate: float | None = None
