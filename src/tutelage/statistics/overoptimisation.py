@@ -106,3 +106,20 @@ def _finite(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
     across, up = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     there = np.isfinite(across) & np.isfinite(up)
     return across[there], up[there]
+
+
+def early_mean(values: ArrayLike) -> float:
+    """Mean over the first tenth of the steps (at least two): the policy has hardly moved."""
+    column = np.asarray(values, dtype=np.float64)
+    return float(np.mean(column[: max(2, len(column) // 10)]))
+
+
+def late_mean(values: ArrayLike) -> float:
+    """Mean over the last fifth of the steps."""
+    column = np.asarray(values, dtype=np.float64)
+    return float(np.mean(column[-max(1, len(column) // 5) :]))
+
+
+def gain(values: ArrayLike) -> float:
+    """What was gained from the early steps to the late ones."""
+    return late_mean(values) - early_mean(values)
