@@ -58,9 +58,9 @@ def _best_of(run: Record) -> Figure | None:
     across = np.sqrt([best_of_kl(row["k"]) for row in curve])
     names = {"reward": "train-PM (that chooses)", "heldout_reward": "held-out PM (that does not)"}
     series = [
-        Series(name, across, np.array([row[key] for row in curve], dtype=np.float64))
+        Series(name, across, np.array([row[key]["value"] for row in curve], dtype=np.float64))
         for key, name in names.items()
-        if all(is_number(row.get(key)) for row in curve)
+        if all(isinstance(row.get(key), dict) for row in curve)
     ]
     return panels_plot([Panel("", "score (nats)", series)], "√KL of best-of-k (√nats)")
 
