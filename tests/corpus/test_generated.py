@@ -48,7 +48,7 @@ def test_every_reason_to_drop_has_its_case() -> None:
 def test_a_query_in_nearly_the_same_words_is_the_same() -> None:
     one, near, far = "How do I cook brown rice at home?", "How do I cook brown rice at work?", "How do I cook a goose?"
     assert sifted(one, near, far) == ([one, far], {"duplicate": 1})
-    assert sifted("How do I keep basil alive on my windowsill?")[1] == {}  # 5 of 11 word pairs
+    assert sifted("How do I keep a cat happy on a windowsill?")[1] == {}  # 5 of 12 word pairs in common
     assert sifted("So how do I keep basil alive on a windowsill?")[1] == {"copy": 1}  # 8 of 9
 
 

@@ -19,11 +19,14 @@ from tutelage.cli.distill import TrainDistill
 from tutelage.cli.doctor import Doctor
 from tutelage.cli.judge import Judge
 from tutelage.cli.rate import Rate
+from tutelage.cli.best_of_n import TrainBestOfN
+from tutelage.cli.generate import DataGeneratePrompts
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
 from tutelage.cli.score import Score
 from tutelage.cli.sft import TrainSFT
 from tutelage.cli.study import StudyCommand
 from tutelage.cli.train import TrainPM, TrainPMP
+from tutelage.cli.watch import RunsRL, RunsWatch
 from tutelage.plumbing.errors import CheckFailed, InputError
 
 DESCRIPTION = """Raise an assistant by the feedback of people, after arXiv:2204.05862. Start with `tutelage demo`.
@@ -59,15 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
-    data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
+    data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap, **{"generate-prompts": DataGeneratePrompts})
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
     app.command(
-        _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM), name="train", help="Train one model."
+        _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM, **{"best-of-n": TrainBestOfN}), name="train", help="Train one model."
     )
     single = {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
     for name, command in single.items():
         app.command(name=name)(command)
-    app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")
+    app.command(_group(list=RunsList, show=RunsShow, rl=RunsRL, watch=RunsWatch, clean=RunsClean),
+        name="runs",
+        help="List, show, watch, remove runs.",
+    )
     return app
 
 

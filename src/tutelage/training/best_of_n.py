@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tutelage.dialogue import SamplingParameters
-from tutelage.modeling.passes import score_branches
+from tutelage.modeling.passes import branch_logprobs, score_branches
 from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed
@@ -22,7 +22,9 @@ from tutelage.statistics.best_of import best_of_curve, best_of_kl
 from tutelage.statistics.intervals import mean_interval
 from tutelage.training.advantages import Floats
 from tutelage.training.demonstrations import Demonstration, DemonstrationSettings, train_on_demonstrations
+from tutelage.training.losses import kl_T
 from tutelage.training.rollouts import PreferenceModel
+from tutelage.training.watching import text_measures
 
 Metrics = dict[str, Any]
 ROW_BRANCHES = 8  # answers that share their prompt's row when they are scored: attention costs the row's length squared
@@ -124,3 +126,36 @@ def learn_from_best(
     """
     favourites = [[choice.demonstration] for choice in choices]
     return train_on_demonstrations(trunk, policy, favourites, settings, seed, on_step, temperature)
+
+
+def measure_policy(
+    trunk: Trunk,
+    policy: str | None,
+    prompts: Sequence[tuple[int, ...]],
+    parameters: SamplingParameters,
+    seed: int,
+    train_pm: PreferenceModel,
+    heldout: PreferenceModel | None,
+    n: int = 4,
+) -> Metrics:
+    """What a policy is like on prompts: mean scores with 95% intervals over prompts, KL from the base (nats a
+    response, k1), length in tokens, share cut off, repetition, refusals."""
+    choices = choose(trunk, policy, prompts, n, parameters, seed, train_pm, heldout)
+    groups = [Group(choice.prompt, tuple(draw.ids for draw in choice.samples)) for choice in choices]
+    reference = branch_logprobs(trunk, None, groups, parameters.temperature)
+    drawn = [draw for choice in choices for draw in choice.samples]
+    kl = [
+        kl_T(np.array(draw.logprobs), logprobs).sum()
+        for choice, row in zip(choices, reference, strict=True)
+        for draw, logprobs in zip(choice.samples, row, strict=True)
+    ]
+    scores = {"reward": [choice.scores for choice in choices]}
+    if heldout:
+        scores["heldout_reward"] = [choice.heldout_scores for choice in choices]  # type: ignore[misc]
+    return {
+        **{name: _mean(np.mean(rows, axis=1)) for name, rows in scores.items()},
+        "kl": float(np.mean(kl)),
+        "length": float(np.mean([len(draw.ids) for draw in drawn])),
+        "truncated": float(np.mean([draw.finish == "length" for draw in drawn])),
+        **text_measures([draw.text for draw in drawn]),
+    }
