@@ -28,7 +28,7 @@ def _step(number: int, noise: float) -> Record:
         "step": number, "reward": common + 0.2 * max(0, number - 20), "heldout_reward": common - 2, "kl": kl,
         "sqrt_kl": float(np.sqrt(kl)), "entropy": 2.0 - 0.03 * number, "length": 40.0, "truncated": 0.3,
         "repetition": 0.01 * number, "refusals": 0.1, "clip_fraction": 0.1, "explained_variance": 0.5, "seconds": 7.0,
-        "sampling_seconds": 3.0, "scoring_seconds": 2.0, "training_seconds": 2.0, "gradient_norm": 0.6, "rate": 1.0,
+        "sampling_seconds": 3.0, "rollout_seconds": 5.0, "gradient_norm": 0.6, "learning_rate": 1e-4,
         "kl_weight": 0.05,
     }  # fmt: skip
 

@@ -25,6 +25,7 @@ from tutelage.cli.runs import RunsClean, RunsList, RunsShow
 from tutelage.cli.score import Score
 from tutelage.cli.sft import TrainSFT
 from tutelage.cli.study import StudyCommand
+from tutelage.cli.study_policy import StudyPolicy
 from tutelage.cli.train import TrainPM, TrainPMP
 from tutelage.cli.watch import RunsRL, RunsWatch
 from tutelage.plumbing.errors import CheckFailed, InputError
@@ -67,7 +68,7 @@ def _commands() -> SubcommandApp:
     app.command(
         _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM, **{"best-of-n": TrainBestOfN}), name="train", help="Train one model."
     )
-    single = {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
+    single = {"score": Score, "study": StudyCommand, "study-policy": StudyPolicy, "rate": Rate, "judge": Judge, "doctor": Doctor}
     for name, command in single.items():
         app.command(name=name)(command)
     app.command(_group(list=RunsList, show=RunsShow, rl=RunsRL, watch=RunsWatch, clean=RunsClean),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tutelage.report.charts import CHARTS as RUN_CHARTS
 from tutelage.report.charts import REWARD_AGAINST_KL, step_panels
 from tutelage.report.figures import Bars, Panel, Series, bars_plot, panels_plot
-from tutelage.report.plain import duration, is_number
+from tutelage.report.plain import duration, is_number, percent
 from tutelage.statistics.best_of import best_of_kl
 
 Record = dict[str, Any]
@@ -31,23 +31,19 @@ TRAINING: Fields = {
     "clip_fraction": ("clip fraction", "share"),
     "explained_variance": ("explained variance of the critic", "share"),
     "gradient_norm": ("norm of the gradient before clipping", ""),
-    "rate": ("learning rate", "share of the highest"),
+    "learning_rate": ("learning rate", ""),
 }
-PARTS = {"sampling_seconds": "sampling", "scoring_seconds": "scoring", "training_seconds": "training"}
-
 
 def _time(run: Record) -> Figure | None:
-    """Seconds a step by part, those that the steps tell apart, and of the whole step."""
-    parts = {**PARTS, "seconds": "the whole step"}
-    means = {
-        name: float(np.mean([step[key] for step in run["steps"]]))
-        for key, name in parts.items()
-        if run["steps"] and all(is_number(step.get(key)) for step in run["steps"])
-    }
-    if not means:
+    """Mean seconds of a step by part, where the steps tell the parts apart."""
+    keys = ("sampling_seconds", "rollout_seconds", "seconds")
+    if not run["steps"] or not all(is_number(step.get(key)) for step in run["steps"] for key in keys):
         return None
-    values = np.array(list(means.values()))
-    return bars_plot([Bars("mean time", list(means), values, [duration(value) for value in values])])
+    ends = [float(np.mean([step[key] for step in run["steps"]])) for key in keys]
+    parts = np.diff([0.0, *ends])
+    names = ["sampling", "scoring", "training"]
+    texts = [f"{duration(part)}, {percent(part / ends[-1])}" for part in parts.tolist()]
+    return bars_plot([Bars("mean time of a step", names, parts, texts)])
 
 
 def _best_of(run: Record) -> Figure | None:

@@ -138,11 +138,16 @@ def measure_policy(
     heldout: PreferenceModel | None,
     n: int = 4,
 ) -> Metrics:
-    """What a policy is like on prompts: mean scores with 95% intervals over prompts, KL from the base (nats a
-    response, k1), length in tokens, share cut off, repetition, refusals."""
+    """What a policy is like on prompts: `describe_choices` of `n` answers to each."""
     choices = choose(trunk, policy, prompts, n, parameters, seed, train_pm, heldout)
+    return describe_choices(trunk, choices, parameters.temperature)
+
+
+def describe_choices(trunk: Trunk, choices: Sequence[Choice], temperature: float) -> Metrics:
+    """What the answers are like: mean scores with 95% intervals over prompts, KL from the base (nats a response, k1),
+    length in tokens, share cut off, repetition, refusals."""
     groups = [Group(choice.prompt, tuple(draw.ids for draw in choice.samples)) for choice in choices]
-    reference = branch_logprobs(trunk, None, groups, parameters.temperature)
+    reference = branch_logprobs(trunk, None, groups, temperature)
     drawn = [draw for choice in choices for draw in choice.samples]
     kl = [
         kl_T(np.array(draw.logprobs), logprobs).sum()
@@ -150,7 +155,7 @@ def measure_policy(
         for draw, logprobs in zip(choice.samples, row, strict=True)
     ]
     scores = {"reward": [choice.scores for choice in choices]}
-    if heldout:
+    if choices[0].heldout_scores is not None:
         scores["heldout_reward"] = [choice.heldout_scores for choice in choices]  # type: ignore[misc]
     return {
         **{name: _mean(np.mean(rows, axis=1)) for name, rows in scores.items()},
