@@ -74,20 +74,19 @@ def _table(study: Study, points: Sequence[Point], parameters: int) -> list[str]:
             for p in points
         ]
         quarters = [f"quarter {n} by difference (mean difference: agreement)" for n in range(1, QUARTERS + 1)]
-        return markdown_table(["seed", "agreement", "correlation of differences", *quarters], rows)
+        return _markdown(["seed", "agreement", "correlation of differences", *quarters], rows)
     key, name = ACROSS[study]
     rows = [[f"{p[key]:g}", str(p["seed"]), *(_interval(p[kind]) for kind in KINDS)] for p in points]
     header = [name, "seed", *(f"accuracy on {kind}" for kind in KINDS)]
     if study == "size":
         header.append("paper's fit")
         rows = [[*row, f"{paper_accuracy(parameters, p['size']):.1%}"] for row, p in zip(rows, points, strict=True)]
-    return markdown_table(header, rows)
+    return _markdown(header, rows)
 
 
 def _interval(record: dict[str, float]) -> str:
     return f"{record['value']:.1%} [{record['low']:.1%}, {record['high']:.1%}]"
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table in Markdown, a line a row."""
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]

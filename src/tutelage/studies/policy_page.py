@@ -12,9 +12,8 @@ from tutelage.loop.recipe import Recipe
 from tutelage.plumbing.files import write_text
 from tutelage.report.charts import CHARTS, REWARD_AGAINST_KL
 from tutelage.report.figures import Estimate, Panel, Series, interval_plot, panels_plot, scatter_plot, to_svg
-from tutelage.report.plain import duration, percent
+from tutelage.report.plain import duration, markdown_table, percent
 from tutelage.statistics.intervals import mean_interval
-from tutelage.studies.page import markdown_table
 from tutelage.studies.points import Point
 from tutelage.studies.policies import PolicyStudy
 
