@@ -13,14 +13,15 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from tutelage import __version__
+from tutelage.cli.best_of_n import TrainBestOfN
 from tutelage.cli.data import DataConvert, DataList, DataOverlap, DataStats
 from tutelage.cli.demo import Demo
 from tutelage.cli.distill import TrainDistill
 from tutelage.cli.doctor import Doctor
-from tutelage.cli.judge import Judge
-from tutelage.cli.rate import Rate
-from tutelage.cli.best_of_n import TrainBestOfN
 from tutelage.cli.generate import DataGeneratePrompts
+from tutelage.cli.judge import Judge
+from tutelage.cli.ppo import TrainGRPO, TrainPPO, TrainRLOO
+from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
 from tutelage.cli.score import Score
 from tutelage.cli.sft import TrainSFT
@@ -63,25 +64,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
-    data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap, **{"generate-prompts": DataGeneratePrompts})
+    data = _group(
+        list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap, generate_prompts=DataGeneratePrompts,
+    )  # fmt: skip
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
     app.command(
-        _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM, **{"best-of-n": TrainBestOfN}), name="train", help="Train one model."
+        _group(
+            distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM, ppo=TrainPPO, rloo=TrainRLOO, grpo=TrainGRPO,
+            best_of_n=TrainBestOfN,
+        ),  # fmt: skip
+        name="train", help="Train one model.",
     )
-    single = {"score": Score, "study": StudyCommand, "study-policy": StudyPolicy, "rate": Rate, "judge": Judge, "doctor": Doctor}
+    single = {
+        "score": Score, "study": StudyCommand, "study-policy": StudyPolicy, "rate": Rate, "judge": Judge, "doctor": Doctor,
+    }  # fmt: skip
     for name, command in single.items():
         app.command(name=name)(command)
-    app.command(_group(list=RunsList, show=RunsShow, rl=RunsRL, watch=RunsWatch, clean=RunsClean),
-        name="runs",
-        help="List, show, watch, remove runs.",
-    )
+    runs = _group(list=RunsList, show=RunsShow, rl=RunsRL, watch=RunsWatch, clean=RunsClean)
+    app.command(runs, name="runs", help="List, show, watch, remove runs.")
     return app
 
 
 def _group(**commands: type) -> SubcommandApp:
     group = SubcommandApp()
     for name, command in commands.items():
-        group.command(name=name)(command)
+        group.command(name=name.replace("_", "-"))(command)
     return group
 
 
@@ -98,9 +105,9 @@ def execute(command: Command) -> int:
         return _complain(str(error), 2)
     except CheckFailed as error:
         return _complain(str(error), 1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         finished = "run the same command again to go on from what is finished"
-        return _complain(f"stopped; {finished if isinstance(command, Demo) else 'nothing was kept'}", 130)
+        return _complain(f"stopped; {str(stop) or (finished if isinstance(command, Demo) else 'nothing was kept')}", 130)
     except (BrokenPipeError, SystemExit):  # what rich makes of a broken pipe
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:

@@ -14,7 +14,7 @@ from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.base import Device
 from tutelage.modeling.encoding import DialogueFormat
 from tutelage.plumbing.errors import InputError, require_positive
-from tutelage.training.ppo import PPOSettings
+from tutelage.training.policy_settings import PPOSettings
 from tutelage.training.preference import PreferenceSettings
 
 
@@ -65,6 +65,21 @@ class CollectionSettings:
 
 
 @dataclass(frozen=True)
+class LoopPPOSettings(PPOSettings):
+    """How the loop trains its policies: PPO, and how prompts are mixed."""
+
+    red_team_share: float = 0.33
+    """share of red-team prompts in a batch; the paper gives helpful prompts the larger share"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.red_team_share <= 1:
+            raise ValueError(f"red_team_share must lie between 0 and 1, not {self.red_team_share}")
+        if self.delta_reward:
+            raise ValueError("delta_reward needs reference responses, which the prompts of the loop do not have")
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """How snapshots are rated."""
 
@@ -103,7 +118,7 @@ class Recipe:
     crowd: CrowdSettings = field(default_factory=CrowdSettings)
     collection: CollectionSettings = field(default_factory=CollectionSettings)
     preference: PreferenceSettings = field(default_factory=PreferenceSettings)
-    ppo: PPOSettings = field(default_factory=PPOSettings)
+    ppo: LoopPPOSettings = field(default_factory=LoopPPOSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def __post_init__(self) -> None:

@@ -36,8 +36,10 @@ from tutelage.plumbing.files import read_json, read_jsonl, write_json, write_jso
 from tutelage.plumbing.progress import progress_bar
 from tutelage.sampling.sampler import sample
 from tutelage.training.pairs import drop_weakest
-from tutelage.training.ppo import PPOSettings, train_ppo
+from tutelage.training.policy_settings import PPOSettings
+from tutelage.training.ppo import train_on_reward
 from tutelage.training.preference import PreferenceSettings, train_preference_model
+from tutelage.training.prompt_order import PromptSource
 from tutelage.training.rollouts import PreferenceModel
 
 HELDOUT_SALT = "held-out preference model"  # the same in every round and run: a prompt never changes its half
@@ -179,19 +181,21 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
 def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int, place: Path) -> None:
     """A policy from the initial one by PPO against the train-PM, watched by the held-out PM."""
     recipe, trunk = workshop.recipe, workshop.trunk
-    prompts = [
-        [trunk.encoder.prompt_ids(item.prompt) for item in load_prompts("ppo", kind)]
-        for kind in ("helpful", "red_team")
+    share = recipe.ppo.red_team_share
+    sources = [
+        PromptSource([trunk.encoder.prompt_ids(item.prompt) for item in load_prompts("ppo", kind)], weight)
+        for kind, weight in (("helpful", 1 - share), ("red_team", share))
     ]
     models = workshop.preference_model(train_pm, "train_pm"), workshop.preference_model(heldout, "heldout")
     with progress_bar(f"round {number}: PPO", recipe.ppo.steps, "steps") as bar:
 
-        def show(metrics: Mapping[str, Any]) -> None:
+        def show(metrics: Sequence[Mapping[str, Any]], _: object) -> None:
             bar.advance()
-            bar.note(f"reward {metrics['reward']:+.2f}  KL {metrics['kl']:.1f}  length {metrics['length']:.0f}")
+            last = metrics[-1]
+            bar.note(f"reward {last['reward']:+.2f}  KL {last['kl']:.1f}  length {last['length']:.0f}")
 
-        steps = train_ppo(
-            trunk, "policy", prompts, *models, recipe.sampling, recipe.ppo, _seed(workshop, number, 4), show
+        steps = train_on_reward(
+            trunk, "policy", sources, *models, recipe.sampling, recipe.ppo, _seed(workshop, number, 4), show
         )
     lineage = {**_origin(workshop, number, recipe.ppo), "data": [_named(train_pm), _named(heldout)]}
     save_snapshot(place / "snapshot", trunk, "policy", recipe.ppo.rank, None, lineage)

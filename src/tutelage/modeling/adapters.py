@@ -43,6 +43,9 @@ class AdaptedLinear(nn.Module):
         kinds = {"lora_A": self.lora_A, "lora_B": self.lora_B, "whole": self.whole}
         return {kind: parameters[name] for kind, parameters in kinds.items() if name in parameters}
 
+    def rank(self, name: str) -> int:
+        return 0 if name in self.whole else len(self.lora_A[name])
+
     def drop(self, name: str) -> None:
         for kind in self.parts(name):
             del getattr(self, kind)[name]

@@ -75,3 +75,7 @@ class ScoreHead(nn.Module):
     def forward(self, hidden_RLD: Tensor, rows: Rows) -> Tensor:
         """Score of each branch (N,)."""
         return self.features_NF(hidden_RLD, rows) @ self.direction - self.offset
+
+    def values_T(self, hidden_RLD: Tensor, rows: Rows) -> Tensor:
+        """What a critic expects ahead of each response token: the same function, read at the token before."""
+        return token_features_TF(hidden_RLD, rows.before_T, rows, self.pooling) @ self.direction - self.offset

@@ -71,6 +71,16 @@ def branch_logprobs(
         return _by_branch(trunk, groups, logprobs)
 
 
+def branch_values(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[Group]) -> list[list[Array]]:
+    """The value that a critic gives ahead of each token of each branch."""
+
+    def values(rows: Rows) -> list[Array]:
+        return ragged(head.values_T(trunk.hidden_RLD(rows, head.layers), rows), rows)
+
+    with trunk.using(adapter):
+        return _by_branch(trunk, groups, values)
+
+
 def closed(groups: Sequence[Group], context_end: int) -> list[Group]:
     """The groups with the end-of-context token behind every branch: what a preference model reads."""
     return [Group(group.prompt, tuple((*branch, context_end) for branch in group.branches)) for group in groups]

@@ -68,6 +68,10 @@ class Trunk:
             for layer in self.adapted_layers:
                 layer.add(name, rank)
 
+    def copy_adapter(self, name: str, of: str) -> None:
+        """An adapter with the weights of another; one of the same name is replaced."""
+        self.load_adapter(name, self.adapter_tensors(of), self.adapted_layers[0].rank(of))
+
     def drop_adapter(self, name: str) -> None:
         for layer in self.adapted_layers:
             layer.drop(name)

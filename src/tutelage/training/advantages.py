@@ -1,13 +1,15 @@
 """From scores to advantages, on ragged per-sample arrays: no padding can leak in."""
 
 from collections.abc import Sequence
-from typing import Literal
+
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.training.policy_settings import KLPlace
+
 Floats = NDArray[np.float64]
-KLPlace = Literal["token", "sequence"]
+
 
 
 def token_rewards(score: float, kl_t: Floats, kl_weight: float, kl_place: KLPlace) -> Floats:
@@ -33,6 +35,20 @@ def advantages_and_returns(rewards_t: Floats, values_t: Floats, gamma: float, la
         advantages[t] = ahead = delta + gamma * lam * ahead
         next_value = values_t[t]
     return advantages, advantages + values_t
+
+
+def leave_one_out(rewards_N: Floats) -> Floats:
+    """Rewards of a prompt's N responses, each above the mean of the others (RLOO; Ahmadian et al. 2024, eq. 6)."""
+    n = len(rewards_N)
+    advantages: Floats = (n * rewards_N - rewards_N.sum()) / (n - 1)
+    return advantages
+
+
+def group_relative(rewards_N: Floats, divide_by_spread: bool) -> Floats:
+    """Rewards of a prompt's N responses above their mean, in their standard deviations (GRPO; Shao et al. 2024, eq. 3)
+    or not (Liu et al. 2025). Where all are alike there is nothing to learn: 0."""
+    advantages: Floats = rewards_N - rewards_N.mean()
+    return advantages / (rewards_N.std(ddof=1) + 1e-8) if divide_by_spread else advantages
 
 
 def whiten(parts: Sequence[Floats]) -> list[Floats]:

@@ -44,14 +44,12 @@ class Checkpoints:
         if not (self.place / "progress.json").is_file():
             return None
         content = read_json(self.place / "progress.json")
-        mine = json.loads(json.dumps(self.identity))
-        if content["identity"] != mine:
-            other = [key for key in mine if content["identity"].get(key) != mine[key]]
+        if other := differences(content["identity"], self.identity):
             raise InputError(
                 f"{self.place}: a checkpoint of another training ({', '.join(other)} differ); "
                 "go on with the same command line, or start anew"
             )
-        file = self.place / "state.safetensors"
+        file = self.place / content.get("state", "state.safetensors")
         if not file.is_file() or sha256(file) != content["state_sha256"]:
             raise InputError(f"{file}: missing or damaged; start anew")
         try:
@@ -60,20 +58,29 @@ class Checkpoints:
             raise InputError(f"{file}: damaged ({error}); start anew") from error
 
     def save(self, progress: Progress) -> None:
-        """Write a checkpoint in the place of the last, whole or not at all."""
-        with replacing(self.place) as beside:
-            beside.mkdir()
-            tensors = {key: tensor.contiguous() for key, tensor in progress.tensors.items()}
-            save_file(tensors, beside / "state.safetensors")
-            write_json(
-                beside / "progress.json",
-                {
-                    "identity": self.identity,
-                    "metrics": progress.metrics,
-                    "state_sha256": sha256(beside / "state.safetensors"),
-                },
-            )
+        """Write a checkpoint in the place of the last, whole or not at all.
+
+        There is one at every moment: the new state is written beside the old one, and `progress.json`, which names it,
+        is replaced in one step.
+        """
+        state = self.place / f"state-{len(progress.metrics)}.safetensors"
+        with replacing(state) as beside:
+            save_file({key: tensor.contiguous() for key, tensor in progress.tensors.items()}, beside)
+        write_json(
+            self.place / "progress.json",
+            {"identity": self.identity, "metrics": progress.metrics, "state": state.name, "state_sha256": sha256(state)},
+        )
+        for other in self.place.iterdir():
+            if other.name not in (state.name, "progress.json"):
+                other.unlink()
 
     def clear(self) -> None:
         """Take the checkpoint away: the training is done."""
+        (self.place / "progress.json").unlink(missing_ok=True)  # first: what is left without it is no checkpoint
         shutil.rmtree(self.place, ignore_errors=True)
+
+
+def differences(kept: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    """The parts in which the identity that was kept in a file is not this one."""
+    mine = json.loads(json.dumps(identity))
+    return [key for key in mine if kept.get(key) != mine[key]]

@@ -1,15 +1,67 @@
-"""The critic: the preference model's own features with a value head of its own, started from the preference model's.
+"""The critic on frozen features: the preference model's own, with a value head started from the preference model's.
 
-Trunk and features are the preference model's, frozen, so that values come free with the pass that scores a response;
-only the head learns. In the few steps of a small run a whole second network would not learn anything.
+Values come free with the pass that scores a response, and only the head learns. In the few steps of a small run a whole
+second network would not learn anything (`adapter_critic.py` has it for longer ones).
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from tutelage.modeling.heads import ScoreHead
 from tutelage.training.advantages import Floats
+from tutelage.training.checkpoint import Metrics
+from tutelage.training.prompt_order import StepPlan
+from tutelage.training.rollouts import RolloutBatch
 
 DECAY = 0.95  # of older evidence a step: returns drift with the policy
+
+
+class Critic(Protocol):
+    """What says how much reward is to be expected ahead of each token."""
+
+    def values(self, batch: RolloutBatch) -> list[Floats]:
+        """Expected return ahead of each token of each response of a batch."""
+
+    def learn(
+        self, batch: RolloutBatch, values: Sequence[Floats], returns: Sequence[Floats], plan: StepPlan, rate: float
+    ) -> Metrics:
+        """Learn from the returns of a batch, on which these values were given; `rate` is the learning rate's factor."""
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """What it has learnt, for a checkpoint."""
+
+    def load_state_tensors(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_tensors` gave."""
+
+
+class HeadCritic:
+    """A ridge regression on the features that came with the rollouts."""
+
+    def __init__(self, head: ScoreHead, strength: float) -> None:
+        self._ridge = RidgeCritic(head, strength)
+
+    def values(self, batch: RolloutBatch) -> list[Floats]:
+        return [self._ridge.values(features) for features in _features(batch)]
+
+    def learn(
+        self, batch: RolloutBatch, values: Sequence[Floats], returns: Sequence[Floats], plan: StepPlan, rate: float
+    ) -> Metrics:
+        self._ridge.learn(np.concatenate(_features(batch)), np.concatenate(returns))
+        return {}
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        return self._ridge.state_tensors()
+
+    def load_state_tensors(self, state: Mapping[str, Tensor]) -> None:
+        self._ridge.load_state_tensors(state)
+
+
+def _features(batch: RolloutBatch) -> list[Floats]:
+    return [rollout.features for rollout in batch.flat if rollout.features is not None]
 
 
 class RidgeCritic:
@@ -23,9 +75,9 @@ class RidgeCritic:
         self._scale = head.scale.double().cpu().numpy()
         self._weights = self._prior.copy()
         self._strength = strength
-        self._moments: Floats | None = None
+        self._moments: Floats = np.zeros((len(self._prior), len(self._prior)))
         self._evidence = np.zeros_like(self._prior)
-        self._draw = 0.0
+        self._draw: float | None = None
 
     def values(self, features_TF: Floats) -> Floats:
         """Expected return ahead of each token."""
@@ -36,13 +88,25 @@ class RidgeCritic:
         """Take in a batch of returns and solve for the weights anew."""
         inputs = self._inputs(features_TF)
         moments = inputs.T @ inputs
-        if self._moments is None:
-            self._moments = np.zeros_like(moments)
+        if self._draw is None:
             self._draw = self._strength * float(np.trace(moments)) / len(self._prior)
         self._moments = DECAY * self._moments + moments
         self._evidence = DECAY * self._evidence + inputs.T @ (returns_T - inputs @ self._prior)
         ridge = self._moments + self._draw * np.eye(len(self._prior))
         self._weights = self._prior + np.linalg.solve(ridge, self._evidence)
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        if self._draw is None:
+            return {}
+        arrays = {"weights": self._weights, "moments": self._moments, "evidence": self._evidence}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()} | {"draw": torch.tensor(self._draw, dtype=torch.float64)}
+
+    def load_state_tensors(self, state: Mapping[str, Tensor]) -> None:
+        if state:
+            self._weights, self._moments, self._evidence = (
+                state[name].numpy() for name in ("weights", "moments", "evidence")
+            )
+            self._draw = float(state["draw"])
 
     def _inputs(self, features_TF: Floats) -> Floats:
         return np.concatenate([features_TF / self._scale, np.ones((len(features_TF), 1))], axis=1)

@@ -5,13 +5,15 @@ P pairs, T response tokens.
 
 from dataclasses import dataclass
 
-import numpy as np
+
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+
 from torch import Tensor
 
-Floats = NDArray[np.float64]
+from tutelage.training.policy_settings import KLEstimator
+
+
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,26 @@ def policy_loss(logprobs_T: Tensor, old_logprobs_T: Tensor, advantages_T: Tensor
     return PolicyLoss(-torch.minimum(plain_T, clipped_T).sum(), len(logprobs_T), cut_off)
 
 
-def kl_T(logprobs_T: Floats, reference_logprobs_T: Floats) -> Floats:
-    """The estimator k1 of KL(policy || reference) at each sampled token, nats. What is trained on is what is logged."""
-    return logprobs_T - reference_logprobs_T
+def value_loss(values_T: Tensor, old_values_T: Tensor, returns_T: Tensor, clip: float | None) -> Sum:
+    """Half the squared error of the critic's values. With `clip` the larger of that and the error of a value that moved
+    at most so far from the old one (Huang et al. 2024, detail 12)."""
+    error_T = (values_T - returns_T).square()
+    if clip is not None:
+        bounded_T = old_values_T + (values_T - old_values_T).clamp(-clip, clip)
+        error_T = torch.maximum(error_T, (bounded_T - returns_T).square())
+    return Sum(error_T.sum() / 2, len(values_T))
+
+
+def kl_T(logprobs_T: Tensor, reference_logprobs_T: Tensor, estimator: KLEstimator = "k1") -> Tensor:
+    """KL(policy || reference) at each sampled token, nats (Schulman 2020, "Approximating KL divergence").
+
+    The one such function: what is charged in the reward or the loss is what is logged. `k1` log π/π0, right on average
+    and negative at times; `k2` its square by two, biased, never negative; `k3` π0/π - 1 - log π0/π, right on average
+    and never negative.
+    """
+    difference_T = logprobs_T - reference_logprobs_T
+    if estimator == "k1":
+        return difference_T
+    if estimator == "k2":
+        return difference_T.square() / 2
+    return torch.expm1(-difference_T) + difference_T

@@ -25,3 +25,9 @@ def rate_factor(step: int, steps: int, warmup: int, schedule: Schedule) -> float
 def linear_to_0(step: int, steps: int, warmup: int) -> float:
     """The factor of the learning rate: up to 1 over `warmup` steps, and from the first step on linearly down to 0."""
     return min(1.0, (step + 1) / warmup) * (1 - step / steps)
+
+
+def halved(responses: int, every: int | None) -> float:
+    """The factor after so many responses where it is halved after each `every` of them (Bai et al. 2022, section 4.5);
+    1 where None."""
+    return 1.0 if every is None else 0.5 ** (responses // every)

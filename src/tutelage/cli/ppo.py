@@ -1,0 +1,306 @@
+"""`tutelage train ppo`, `train rloo`, `train grpo`: a policy from prompts and a preference model."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Column, Table
+
+from tutelage.cli.policies import ADAPTER
+from tutelage.cli.policy_run import PolicyRun
+from tutelage.cli.score import require_writable, show_drops
+from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.progress import Bar, progress_bar
+from tutelage.training.policy_settings import GRPOSettings, PolicySettings, PPOSettings, RLOOSettings
+
+if TYPE_CHECKING:
+    from tutelage.dialogue import SamplingParameters
+    from tutelage.modeling.snapshot import SnapshotCard
+    from tutelage.modeling.trunk import Trunk
+    from tutelage.training.ppo import OnStep
+    from tutelage.training.prompt_order import PromptSource
+    from tutelage.training.rollouts import PreferenceModel
+
+SHOWN = {"reward": "reward", "heldout_reward": "held-out reward", "kl": "KL (nats)", "length": "length (tokens)",
+         "entropy": "entropy (nats a token)"}  # fmt: skip
+TOO_LONG = "the prompt is longer than max_prompt_tokens"
+
+
+@dataclass(frozen=True)
+class TrainOnReward:
+    """What the three commands share."""
+
+    prompts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE[:WEIGHT]...")]
+    """JSONL or JSONL.gz files of prompts, or of comparisons (whose chosen answer is the reference response); helpful,
+    red_team: the embedded ones. They are mixed by their weights (1 where none is given)."""
+    pm: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """The preference model that gives the reward. Base and dialogue format are its own."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Where the training is written: metrics.jsonl, samples.jsonl, snapshots, and the policy as `snapshot`."""
+    heldout_pm: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """A preference model trained on other comparisons, which only watches; where the two part, the reward is hollow."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="NAME|DIR|HUB")] = None
+    """The base; None: the one that the preference model was made on, by the name it had."""
+    init: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """The initial policy and reference: a snapshot (distilled, say); None: the base itself."""
+    temperature: float = 1.0
+    """Of the policy, in sampling and in training alike."""
+    max_tokens: int = 128
+    """Longest response, in tokens."""
+    stop: tuple[str, ...] = ()
+    """Texts that end a response."""
+    max_prompt_tokens: int | None = None
+    """Leave longer prompts out; None: a prompt that does not fit into the base's context is an error."""
+    snapshot_at: tuple[int, ...] = ()
+    """Also keep the policy after so many steps, as DIR/snapshots/step-N."""
+    sample_every: int = 10
+    """Steps between two entries of responses in samples.jsonl; 0: none."""
+    sample_prompts: int = 4
+    """Prompts of an entry."""
+    checkpoint_every: int = 5
+    """Steps between two checkpoints."""
+    resume: bool = False
+    """Go on with the interrupted training at --out."""
+    seed: int = 0
+    """Draws the adapter's first weights, the order of the prompts and the responses."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Number format of the base and of the passes; what is trained has fp32 masters in either."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where it runs."""
+    overwrite: bool = False
+    """Replace the training at --out."""
+    json: bool = False
+    """Print one JSON object on standard output."""
+
+    settings: Annotated[PolicySettings, tyro.conf.arg(name="")] = field(default_factory=PPOSettings)
+
+    def run(self) -> dict[str, Any]:
+        from tutelage.plumbing.machine import keep_freed_memory
+
+        keep_freed_memory()
+        import torch
+
+        from tutelage.modeling.base import load_base
+        from tutelage.modeling.snapshot import load_snapshot
+        from tutelage.training.ppo import KLLimitPassed, train_on_reward
+
+        run = PolicyRun(self.out.resolve(), self.snapshot_at, self.sample_every, self.sample_prompts)
+        parameters = self._parameters()
+        run.begin(self.resume, self.overwrite)
+        cards = self._cards()
+        trunk = load_base(self.model or cards["pm"].base, cards["pm"].format, getattr(torch, self.dtype), self.device)
+        train_pm = _preference_model(trunk, self.pm, "train_pm")
+        heldout = _preference_model(trunk, self.heldout_pm, "heldout") if self.heldout_pm else None
+        if self.init is not None:
+            load_snapshot(self.init, trunk, "initial")
+        sources, read = self._sources(trunk)
+        require_writable(run.place)
+        identity = self._identity(trunk, cards, read)
+        checkpoints = run.checkpoints(identity, self.checkpoint_every, self.overwrite)
+        lineage = {name: identity[name] for name in ("method", "pm", "init", "settings", "sampling", "seed", "dtype")}
+        started = time.perf_counter()
+        with progress_bar(self._method, self.settings.steps, "steps") as bar:
+            note = self._noting(run, trunk, lineage, bar)
+            try:
+                metrics = train_on_reward(
+                    trunk, ADAPTER, sources, train_pm, heldout, parameters, self.settings, self.seed, note,
+                    checkpoints, "initial" if self.init else None,
+                )  # fmt: skip
+            except KLLimitPassed as passed:
+                name = run.save("snapshot", trunk, lineage)
+                run.finish(identity, {"ended": "kl_limit", "snapshot": name})
+                raise KLLimitPassed(f"{passed}: {self.out / 'snapshot'}") from passed
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"a checkpoint is kept; go on with --resume ({self.out})") from None
+        name = run.save("snapshot", trunk, {**lineage, "steps": len(metrics)})
+        few = max(1, len(metrics) // 10)
+        result = {
+            "snapshot": name, "out": str(self.out), "steps": len(metrics), "responses": metrics[-1]["responses"],
+            "ended": "steps" if len(metrics) == self.settings.steps else "kl_budget",
+            "seconds": time.perf_counter() - started, "early": _means(metrics[:few]), "late": _means(metrics[-few:]),
+            "drops": dict(sum((Counter(file["drops"]) for file in read), Counter[str]())),
+        }  # fmt: skip
+        run.finish(identity, result)
+        return result
+
+    def show(self, result: dict[str, Any]) -> None:
+        console = Console()
+        table = Table(
+            "mean over a tenth of the steps", *(Column(name, justify="right") for name in ("first", "last"))
+        )
+        for name, title in SHOWN.items():
+            if name in result["late"]:
+                early = result["early"].get(name)
+                table.add_row(title, "–" if early is None else f"{early:.3f}", f"{result['late'][name]:.3f}")
+        console.print(table)
+        show_drops(console, result["drops"])
+        ended = "its KL budget was spent" if result["ended"] == "kl_budget" else "all steps are done"
+        console.print(
+            f"{result['responses']} responses in {result['steps']} steps and {result['seconds']:.0f} s ({ended}); "
+            f"snapshot {result['snapshot']}: {self.out / 'snapshot'}",
+            highlight=False,
+        )
+
+    @property
+    def _method(self) -> str:
+        return type(self.settings).__name__.removesuffix("Settings")
+
+    def _parameters(self) -> "SamplingParameters":
+        from tutelage.dialogue import SamplingParameters
+
+        if self.seed < 0:
+            raise InputError(f"--seed must be at least 0, not {self.seed}")
+        for name in ("checkpoint_every", "sample_prompts", *(["max_prompt_tokens"] if self.max_prompt_tokens else [])):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if self.sample_every < 0:
+            raise InputError(f"--sample-every must be at least 0, not {self.sample_every}")
+        if late := [step for step in self.snapshot_at if not 1 <= step <= self.settings.steps]:
+            raise InputError(f"--snapshot-at {late[0]}: the training has steps 1 to {self.settings.steps}")
+        try:
+            return SamplingParameters(temperature=self.temperature, max_tokens=self.max_tokens, stop=self.stop)
+        except ValueError as error:
+            name, said = str(error).split(" ", 1)
+            raise InputError(f"--{name.replace('_', '-')} {said}") from error
+
+    def _cards(self) -> "dict[str, SnapshotCard]":
+        """The cards of the models that are named.
+
+        Raises:
+            InputError: one is not what it is named for.
+        """
+        from tutelage.modeling.snapshot import read_card
+
+        places = {"pm": self.pm, "heldout_pm": self.heldout_pm, "init": self.init}
+        cards = {name: read_card(place) for name, place in places.items() if place is not None}
+        for name, card in cards.items():
+            wanted = "policy" if name == "init" else "preference"
+            if card.role != wanted:
+                raise InputError(f"--{name.replace('_', '-')} {places[name]}: a {card.role} snapshot; give a {wanted} one")
+        if "init" in cards and cards["init"].layers is not None:
+            raise InputError(f"--init {self.init}: a policy of {cards['init'].layers} layers only; give one of all layers")
+        return cards
+
+    def _sources(self, trunk: "Trunk") -> "tuple[list[PromptSource], list[dict[str, Any]]]":
+        """The prompts as ids by file, and what was read of each."""
+        named = [_weighted(text) for text in self.prompts]
+        if not named:
+            raise InputError("--prompts: name at least one file")
+        both = [self._source(trunk, path, weight) for path, weight in named]
+        return [source for source, _ in both], [read for _, read in both]
+
+    def _source(self, trunk: "Trunk", path: Path, weight: float) -> "tuple[PromptSource, dict[str, Any]]":
+        from tutelage.corpus.prompt_files import read_prompt_file
+        from tutelage.plumbing.files import sha256
+        from tutelage.training.prompt_order import PromptSource
+
+        asked, drops = read_prompt_file(path)
+        encoder = trunk.encoder
+        kept = {encoder.prompt_ids(prompt): reference for prompt, reference in asked.items()}
+        if self.max_prompt_tokens is not None:
+            fitting = {ids: reference for ids, reference in kept.items() if len(ids) <= self.max_prompt_tokens}
+            drops, kept = drops + Counter({TOO_LONG: len(kept) - len(fitting)}), fitting
+        if not kept:
+            raise InputError(f"--prompts {path}: no prompt to train on (left out: {dict(drops)})")
+        longest = max(map(len, kept))
+        if trunk.context is not None and longest + self.max_tokens > trunk.context:
+            raise InputError(
+                f"--prompts {path}: a prompt of {longest} tokens and --max-tokens {self.max_tokens} exceed the "
+                f"{trunk.context} tokens that {trunk.name} reads; leave such prompts out by --max-prompt-tokens "
+                f"{trunk.context - self.max_tokens}, or lower --max-tokens"
+            )
+        references = [encoder.response_ids(reference) for reference in kept.values() if reference is not None]
+        source = PromptSource(list(kept), weight, references if len(references) == len(kept) else ())
+        hashed = sha256(path) if path.exists() else None
+        return source, {"file": str(path), "sha256": hashed, "weight": weight, "prompts": len(kept), "drops": dict(drops)}
+
+    def _identity(
+        self, trunk: "Trunk", cards: "Mapping[str, SnapshotCard]", read: Sequence[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """All that decides what the training does."""
+        return {
+            "method": self._method, "base": trunk.name, "base_hash": trunk.weights_hash,
+            **{name: cards[name].name if name in cards else None for name in ("pm", "heldout_pm", "init")},
+            "format": asdict(trunk.encoder.format), "prompts": list(read), "settings": asdict(self.settings),
+            "sampling": asdict(self._parameters()), "seed": self.seed, "dtype": self.dtype, "device": self.device,
+        }  # fmt: skip
+
+    def _noting(self, run: PolicyRun, trunk: "Trunk", lineage: Mapping[str, Any], bar: Bar) -> "OnStep":
+        """What is done after each step: files, and the bar."""
+        shown = 0
+
+        def note(metrics: Sequence[dict[str, Any]], batch: Any) -> None:
+            nonlocal shown
+            run.note(metrics, batch, trunk, lineage)
+            last = metrics[-1]
+            bar.advance(len(metrics) - shown)
+            shown = len(metrics)
+            bar.note(f"reward {last['reward']:+.2f}  KL {last['kl']:.1f}  length {last['length']:.0f}")
+
+        return note
+
+
+@dataclass(frozen=True)
+class TrainPPO(TrainOnReward):
+    """Train a policy by PPO: reward = score of the preference model - λ_KL · KL from the initial policy.
+
+    Writes a directory with the loss curves and snapshots. What was interrupted, by Ctrl-C or worse, goes on with
+    --resume, to the same bits on CPU.
+    """
+
+    settings: Annotated[PPOSettings, tyro.conf.arg(name="")] = field(default_factory=PPOSettings)
+
+
+@dataclass(frozen=True)
+class TrainRLOO(TrainOnReward):
+    """Train a policy by RLOO: REINFORCE against the mean of the prompt's other responses, without a critic.
+
+    All else is as in `train ppo`.
+    """
+
+    settings: Annotated[RLOOSettings, tyro.conf.arg(name="")] = field(default_factory=RLOOSettings)
+
+
+@dataclass(frozen=True)
+class TrainGRPO(TrainOnReward):
+    """Train a policy by GRPO: scores relative to the prompt's other responses, the KL penalty in the loss, no critic.
+
+    All else is as in `train ppo`.
+    """
+
+    settings: Annotated[GRPOSettings, tyro.conf.arg(name="")] = field(default_factory=GRPOSettings)
+
+
+def _weighted(text: str) -> tuple[Path, float]:
+    """A file and its weight; what follows the last colon is a weight if it is a number."""
+    name, colon, weight = text.rpartition(":")
+    try:
+        value = float(weight)
+    except ValueError:
+        return Path(text), 1.0
+    if not colon or not 0 < value < float("inf"):
+        raise InputError(f"--prompts {text}: expected FILE or FILE:WEIGHT with a weight above 0")
+    return Path(name), value
+
+
+def _preference_model(trunk: "Trunk", place: Path, adapter: str) -> "PreferenceModel":
+    from tutelage.modeling.snapshot import load_snapshot
+    from tutelage.training.rollouts import PreferenceModel
+
+    head = load_snapshot(place, trunk, adapter)
+    assert head is not None
+    return PreferenceModel(adapter, head)
+
+
+def _means(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Of the figures that are shown, over these steps; those that a step lacks are left out."""
+    return {
+        name: sum(step[name] for step in metrics) / len(metrics)
+        for name in SHOWN
+        if all(name in step for step in metrics)
+    }
