@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tutelage.cli.main import main
-from tutelage.cli.watch import RunsWatch, read_steps
-from tutelage.plumbing.errors import InputError
+from tutelage.cli.watch import RunsWatch
+from tutelage.plumbing.files import write_json, write_jsonl
 
 
 def step(number: int) -> str:
@@ -42,16 +42,6 @@ def test_a_directory_without_metrics_is_refused(tmp_path: Path, capsys: pytest.C
         assert "metrics.jsonl" in capsys.readouterr().err
 
 
-def test_a_line_that_is_just_being_written_is_left_for_the_next_look(run: Path) -> None:
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write(step(20)[:15])
-    assert len(read_steps(run / "metrics.jsonl")) == 20
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write("\n" + step(21) + "\n")
-    with pytest.raises(InputError, match="line 21"):
-        read_steps(run / "metrics.jsonl")
-
-
 def test_once_shows_it_as_it_stands(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "watch", str(run), "--once"]) == 0
     shown = capsys.readouterr().out
@@ -62,10 +52,10 @@ def test_once_shows_it_as_it_stands(run: Path, capsys: pytest.CaptureFixture[str
 def test_watching_ends_with_the_training(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def train() -> None:
         time.sleep(0.3)
-        with (run / "metrics.jsonl").open("a") as file:
-            file.write(step(20) + "\n")
-        (run / "model_card.json").write_text("{}")
+        write_jsonl(run / "metrics.jsonl", [json.loads(step(number)) for number in range(21)])
+        write_json(run / "training.json", {"result": {"snapshot": "a"}})
 
+    (run / "training.json").write_text("{}")
     training = threading.Thread(target=train)
     training.start()
     result = RunsWatch(run, every=0.05).run()

@@ -43,8 +43,9 @@ def whole() -> Record:
         "steps": [_step(number, float(noise[number])) for number in range(40)],
         "samples": [sample, {**sample, "step": 39, "response": "Water it when it is dry."}],
         "best_of": [{"k": k, "kl": 0.0, "reward": {"value": 0.3 * k, "low": 0.0, "high": 1.0}} for k in (1, 2, 4)],
-        "card": {"snapshot": "0123456789ab", "base": "b", "seed": 3, "settings": {"clip": 0.2}, "versions": {"torch": "2"}},
-    }
+        "card": {"snapshot": "0123456789ab", "base": "b", "seed": 3, "settings": {"clip": 0.2}, "versions": {"torch": "2"},
+                 "finished": True},
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_a_run_that_has_hardly_begun_gives_a_page_that_says_what_is_missing(run:
 def test_equal_runs_give_equal_bytes_and_a_directory_is_read_as_it_was_written(run: Record, tmp_path: Path) -> None:
     for name in ("steps", "samples", "best_of"):
         write_jsonl(tmp_path / "policy" / f"{'metrics' if name == 'steps' else name}.jsonl", run[name])
-    write_json(tmp_path / "policy" / "model_card.json", run["card"])
+    write_json(tmp_path / "policy" / "model_card.json", {**run["card"]})
     assert read_run(tmp_path / "policy") == run
     write_rl_page(run, tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text() == render_rl(run)

@@ -42,8 +42,8 @@ class TrainBestOfN:
     """The snapshot directory to write."""
     heldout_pm: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Another preference model, which only watches; None: none."""
-    prompts: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
-    """JSONL files of prompts; none: the shipped prompts of the split ppo."""
+    prompts: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = (Path("helpful"), Path("red_team"))
+    """JSONL or JSONL.gz files of prompts or of comparisons; helpful, red_team: the embedded ones."""
     n: int = 16
     """Answers to every prompt, 2 or more; the paper has 4 to 64."""
     temperature: float = 1.0
@@ -81,7 +81,7 @@ class TrainBestOfN:
         keep_freed_memory()
         from tutelage.corpus.fields import refused_as_input
         from tutelage.dialogue import SamplingParameters
-        from tutelage.plumbing.files import replacing, write_jsonl
+        from tutelage.plumbing.files import replacing, sha256, write_jsonl
         from tutelage.training.best_of_n import best_of_table, learn_from_best
         from tutelage.training.demonstrations import DemonstrationSettings
 
@@ -106,7 +106,7 @@ class TrainBestOfN:
             "held_out": self._measure(trunk, apart, parameters, train_pm, heldout),
         }  # fmt: skip
         origin = {
-            "data": policies.data_files(self.prompts), "pm": str(self.pm),
+            "data": [{"file": str(path), "sha256": sha256(path) if path.exists() else None} for path in self.prompts], "pm": str(self.pm),
             "heldout_pm": None if self.heldout_pm is None else str(self.heldout_pm), "n": self.n,
             "sampling": asdict(parameters), "seed": self.seed, "dtype": self.dtype, "held_out_share": self.held_out,
         }  # fmt: skip
@@ -146,12 +146,13 @@ class TrainBestOfN:
 
     def _read(self, trunk: "Trunk") -> tuple[list[Ids], list[Ids]]:
         """Prompts to learn from and those held out, by first human turn."""
-        from tutelage.corpus.prompts import load_prompts, read_prompts
-        from tutelage.corpus.splits import split_by_prompt
+        from tutelage.corpus.prompt_files import read_prompt_file
+        from tutelage.corpus.splits import bucket
 
-        items = read_prompts(*self.prompts) if self.prompts else load_prompts("ppo")
-        parts = split_by_prompt(items, self.held_out, SPLIT_SALT)
-        prompts, apart = ([trunk.encoder.prompt_ids(item.prompt) for item in part] for part in parts)
+        parts: tuple[list[Ids], list[Ids]] = ([], [])
+        for prompt in dict.fromkeys(prompt for path in self.prompts for prompt in read_prompt_file(path)[0]):
+            parts[bucket(prompt, SPLIT_SALT) < self.held_out].append(trunk.encoder.prompt_ids(prompt))
+        prompts, apart = parts
         if len(prompts) < 2 or (self.held_out and len(apart) < 2):
             raise InputError(
                 f"{len(prompts)} prompts to learn from and {len(apart)} held out: there must be two of each; give more, "

@@ -77,12 +77,13 @@ class RunsWatch:
             Console().print(live_view(read_steps(self.directory / "metrics.jsonl")))
 
     def _follow(self) -> None:
+        from tutelage.report.rl_page import is_finished
         from tutelage.report.terminal import live_view
 
         file = self.directory / "metrics.jsonl"
         with Live(live_view(read_steps(file)), console=Console(), auto_refresh=False) as live:
             try:
-                while not (self.directory / "model_card.json").exists():
+                while not is_finished(self.directory):
                     time.sleep(self.every)
                     live.update(live_view(read_steps(file)), refresh=True)
             except KeyboardInterrupt:
@@ -90,24 +91,11 @@ class RunsWatch:
 
 
 def read_steps(file: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file that may be growing.
+    """The steps so far: the file is replaced whole after every one.
 
     Raises:
-        InputError: not there, or a line before the last is no JSON object.
+        InputError: not there, or no such file.
     """
     from tutelage.plumbing.files import read_jsonl
 
-    found = []
-    try:
-        for line in read_jsonl(file):
-            found.append(line.record)
-    except InputError:
-        if not found or not _ends_torn(file, len(found)):
-            raise
-    return found
-
-
-def _ends_torn(file: Path, whole: int) -> bool:
-    """Whether nothing but a line that is just being written follows so many whole ones."""
-    lines = [line for line in file.read_bytes().split(b"\n") if line.strip()]
-    return len(lines) == whole + 1 and not file.read_bytes().endswith(b"\n")
+    return [line.record for line in read_jsonl(file)]

@@ -1,5 +1,6 @@
 """The page of one run of reinforcement learning: one HTML file that needs no network and no script."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tutelage.report.rl_charts import CHARTS
 from tutelage.statistics.overoptimisation import fitted_line, gain, late_mean, parting
 
 Record = dict[str, Any]
-SHOWN_PROMPTS = 3  # of each step whose samples are kept
+SHOWN_PROMPTS = 3  # of each step whose samples are kept, with an answer each
 
 
 def read_run(directory: Path) -> Record:
@@ -27,14 +28,36 @@ def read_run(directory: Path) -> Record:
     metrics = directory / "metrics.jsonl"
     if not metrics.exists():
         raise InputError(f"{metrics}: not there; name the directory that a training of a policy writes")
-    samples, best_of, card = (directory / name for name in ("samples.jsonl", "best_of.jsonl", "model_card.json"))
+    samples, best_of = directory / "samples.jsonl", directory / "best_of.jsonl"
     return {
         "name": directory.resolve().name,
         "steps": [line.record for line in read_jsonl(metrics)],
         "samples": [line.record for line in read_jsonl(samples)] if samples.exists() else [],
         "best_of": [line.record for line in read_jsonl(best_of)] if best_of.exists() else [],
-        "card": read_json(card) if card.exists() else None,
+        "card": _card(directory),
     }
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether the training that writes here has ended."""
+    card = _card(directory)
+    return card is not None and card["finished"]
+
+
+def _card(directory: Path) -> Record | None:
+    """What the training is and what came of it, from the file that its command leaves: `train ppo`, `train best-of-n`,
+    a stage of the loop."""
+    training, model, stage = (directory / f"{name}.json" for name in ("training", "model_card", "stage"))
+    if training.exists():
+        content = read_json(training)
+        return {**content, "finished": "result" in content, "snapshot": content.get("result", {}).get("snapshot")}
+    if model.exists():
+        return {**read_json(model), "finished": True}
+    if stage.exists():
+        content = read_json(stage)
+        settings = {"base": content["settings"].get("base"), "settings": content["settings"].get("ppo")}
+        return {**content, **settings, "finished": True}
+    return None
 
 
 def findings(steps: list[Record]) -> Record:
@@ -99,9 +122,16 @@ def _trust(found: Record | None) -> str:
 
 
 def _by_step(samples: list[Record]) -> list[tuple[Any, list[Record]]]:
-    """The samples by step, the last first, a few of each."""
+    """The samples by step, the last first, of each the first answer to a few prompts."""
     steps = sorted({sample["step"] for sample in samples if is_number(sample.get("step"))}, reverse=True)
-    return [(step, [s for s in samples if s.get("step") == step][:SHOWN_PROMPTS]) for step in steps]
+    return [(step, _first_of_each_prompt(s for s in samples if s.get("step") == step)) for step in steps]
+
+
+def _first_of_each_prompt(samples: Iterable[Record]) -> list[Record]:
+    first: dict[str, Record] = {}
+    for sample in samples:
+        first.setdefault(str(sample.get("prompt")), sample)
+    return list(first.values())[:SHOWN_PROMPTS]
 
 
 def _column(steps: list[Record], key: str) -> np.ndarray[Any, np.dtype[np.float64]]:
