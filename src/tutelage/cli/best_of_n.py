@@ -106,7 +106,8 @@ class TrainBestOfN:
             "held_out": self._measure(trunk, apart, parameters, train_pm, heldout),
         }  # fmt: skip
         origin = {
-            "data": [{"file": str(path), "sha256": sha256(path) if path.exists() else None} for path in self.prompts], "pm": str(self.pm),
+            "data": [{"file": str(path), "sha256": sha256(path) if path.exists() else None} for path in self.prompts],
+            "pm": str(self.pm),
             "heldout_pm": None if self.heldout_pm is None else str(self.heldout_pm), "n": self.n,
             "sampling": asdict(parameters), "seed": self.seed, "dtype": self.dtype, "held_out_share": self.held_out,
         }  # fmt: skip

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.passes import branch_logprobs, score_branches
@@ -23,7 +24,7 @@ from tutelage.statistics.intervals import mean_interval
 from tutelage.training.advantages import Floats
 from tutelage.training.demonstrations import Demonstration, DemonstrationSettings, train_on_demonstrations
 from tutelage.training.losses import kl_T
-from tutelage.training.rollouts import PreferenceModel
+from tutelage.training.rollouts import PreferenceModel, shown_ids
 from tutelage.training.watching import text_measures
 
 Metrics = dict[str, Any]
@@ -84,7 +85,7 @@ def _scores(
     trunk: Trunk, model: PreferenceModel, prompts: Sequence[tuple[int, ...]], samples: Sequence[Sequence[Sample]]
 ) -> list[Floats]:
     groups = [
-        Group(prompt, tuple(draw.ids for draw in row[start : start + ROW_BRANCHES]))
+        Group(prompt, tuple(shown_ids(trunk.encoder, draw) for draw in row[start : start + ROW_BRANCHES]))
         for prompt, row in zip(prompts, samples, strict=True)
         for start in range(0, len(row), ROW_BRANCHES)
     ]
@@ -150,7 +151,7 @@ def describe_choices(trunk: Trunk, choices: Sequence[Choice], temperature: float
     reference = branch_logprobs(trunk, None, groups, temperature)
     drawn = [draw for choice in choices for draw in choice.samples]
     kl = [
-        kl_T(np.array(draw.logprobs), logprobs).sum()
+        float(kl_T(torch.tensor(draw.logprobs, dtype=torch.float64), torch.from_numpy(logprobs)).sum())
         for choice, row in zip(choices, reference, strict=True)
         for draw, logprobs in zip(choice.samples, row, strict=True)
     ]
