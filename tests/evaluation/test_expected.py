@@ -18,9 +18,7 @@ def test_it_is_the_share_of_many_clicks() -> None:
     wins = expected_wins(items, [[GOOD]] * 6, [[BAD]] * 6, crowd)
     for kind, part in (("helpful", items[:3]), ("harmless", items[3:])):
         clicks = [
-            comparison_from_judgment(
-                crowd.judge_by(worker, item.prompt, QUESTION_OF[item.kind], GOOD, BAD, rng)
-            ).chosen
+            comparison_from_judgment(crowd.judge_by(worker, item.prompt, QUESTION_OF[item.kind], GOOD, BAD, rng)).chosen
             for item in part
             for worker in crowd.workers
             for _ in range(60)

@@ -11,8 +11,8 @@ from tutelage.loop.stages import Workshop
 from tutelage.plumbing.errors import InputError
 from tutelage.studies.points import Point
 from tutelage.studies.policies import (
-    Bench,
     POLICY_STUDIES,
+    Bench,
     PolicyScale,
     PolicyStudy,
     run_policy_study,

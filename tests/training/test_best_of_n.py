@@ -66,9 +66,7 @@ def test_who_learns_from_favourites_is_scored_higher_and_stays_near(talker: Trun
     metrics = learn_from_best(talker, "policy", choices, SETTINGS, SAMPLING.temperature, 0)
     assert metrics[-1]["loss"] < metrics[0]["loss"]
     apart = prompts(talker, 32, 5)
-    before, after = (
-        measure_policy(talker, policy, apart, SAMPLING, 1, judge, None) for policy in (None, "policy")
-    )
+    before, after = (measure_policy(talker, policy, apart, SAMPLING, 1, judge, None) for policy in (None, "policy"))
     assert before["kl"] == pytest.approx(0, abs=1e-3)
     assert after["reward"]["low"] > before["reward"]["high"]
     assert 0.1 < after["kl"] < 8

@@ -17,4 +17,5 @@ def test_a_refusal_is_told_by_its_wording() -> None:
 
 
 def test_measures_are_means_over_answers() -> None:
-    assert text_measures(["ha ha ha ha ha", "I won't help you."]) == {"repetition": 1 / 3, "refusals": 0.5}
+    measures = text_measures(["ha ha ha ha ha", "I won't help you."])
+    assert measures == pytest.approx({"repetition": 1 / 3, "refusals": 0.5})

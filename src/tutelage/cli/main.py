@@ -70,10 +70,17 @@ def _commands() -> SubcommandApp:
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
     app.command(
         _group(
-            distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM, ppo=TrainPPO, rloo=TrainRLOO, grpo=TrainGRPO,
+            distill=TrainDistill,
+            sft=TrainSFT,
+            pmp=TrainPMP,
+            pm=TrainPM,
+            ppo=TrainPPO,
+            rloo=TrainRLOO,
+            grpo=TrainGRPO,
             best_of_n=TrainBestOfN,
         ),  # fmt: skip
-        name="train", help="Train one model.",
+        name="train",
+        help="Train one model.",
     )
     single = {
         "score": Score, "study": StudyCommand, "study-policy": StudyPolicy, "rate": Rate, "judge": Judge, "doctor": Doctor,
@@ -107,7 +114,9 @@ def execute(command: Command) -> int:
         return _complain(str(error), 1)
     except KeyboardInterrupt as stop:
         finished = "run the same command again to go on from what is finished"
-        return _complain(f"stopped; {str(stop) or (finished if isinstance(command, Demo) else 'nothing was kept')}", 130)
+        return _complain(
+            f"stopped; {str(stop) or (finished if isinstance(command, Demo) else 'nothing was kept')}", 130
+        )
     except (BrokenPipeError, SystemExit):  # what rich makes of a broken pipe
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:

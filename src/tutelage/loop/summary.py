@@ -8,7 +8,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-
 from tutelage.corpus.records import prompt_from_record
 from tutelage.dialogue import Comparison, Kind
 from tutelage.evaluation.tournament import duel_win_rate, duels, ratings_table

@@ -34,6 +34,7 @@ TRAINING: Fields = {
     "learning_rate": ("learning rate", ""),
 }
 
+
 def _time(run: Record) -> Figure | None:
     """Mean seconds of a step by part, where the steps tell the parts apart."""
     keys = ("sampling_seconds", "rollout_seconds", "seconds")

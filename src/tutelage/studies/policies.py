@@ -243,7 +243,10 @@ def _weights(bench: Bench, scale: PolicyScale) -> Wanted:
     """What λ_KL does; the paper has 0.001 and calls it perhaps unnecessary."""
     for seed in range(scale.seeds):
         for weight in scale.weights:
-            yield {"weight": weight, "seed": seed}, _policy(bench, f"λ = {weight:g}, seed {seed}", seed, kl_weight=weight)
+            yield (
+                {"weight": weight, "seed": seed},
+                _policy(bench, f"λ = {weight:g}, seed {seed}", seed, kl_weight=weight),
+            )
 
 
 def _methods(bench: Bench, scale: PolicyScale) -> Wanted:

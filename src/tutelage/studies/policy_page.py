@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -92,7 +91,10 @@ def _means(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
         return []
     key = VARIED[study]
     rows = [
-        [str(value), *(_over_seeds([read(p) for p in points if p[key] == value], form) for read, form in MEASURES.values())]
+        [
+            str(value),
+            *(_over_seeds([read(p) for p in points if p[key] == value], form) for read, form in MEASURES.values()),
+        ]
         for value in dict.fromkeys(point[key] for point in points)
     ]
     return ["Means over the seeds:", "", *markdown_table([NAMES[key], *MEASURES], rows)]

@@ -96,7 +96,7 @@ def _scores(
 
 
 def best_of_table(choices: Sequence[Choice]) -> list[Metrics]:
-    """What the best of k is worth for k = 1 … N: KL (nats), mean score by either PM, with 95% intervals over prompts, of
+    """What the best of k is worth for k = 1 … N: KL (nats), mean score by either PM with 95% intervals over prompts, of
     which there are two at least."""
     scores_PN = np.stack([choice.scores for choice in choices])
     curves = {"reward": best_of_curve(scores_PN, scores_PN)}
