@@ -43,8 +43,8 @@ def whole() -> Record:
         "steps": [_step(number, float(noise[number])) for number in range(40)],
         "samples": [sample, {**sample, "step": 39, "response": "Water it when it is dry."}],
         "best_of": [{"k": k, "kl": 0.0, "reward": {"value": 0.3 * k, "low": 0.0, "high": 1.0}} for k in (1, 2, 4)],
-        "card": {"snapshot": "0123456789ab", "base": "b", "seed": 3, "settings": {"clip": 0.2}, "versions": {"torch": "2"},
-                 "finished": True},
+        "card": {"snapshot": "0123456789ab", "base": "b", "seed": 3, "settings": {"clip": 0.2}, "finished": True,
+                 "versions": {"torch": "2"}},
     }  # fmt: skip
 
 

@@ -23,12 +23,12 @@ from tutelage.training.policy_settings import GRPOSettings, RLOOSettings
 
 from ..training.planted import planted
 
-SCALE = PolicyScale(seeds=2, sizes=(6, 12), weights=(0.0, 50.0), seconds=0.2, answers=1)
+SCALE = PolicyScale(seeds=1, sizes=(6, 12), weights=(0.0, 50.0), seconds=0.2, answers=1)
 NAMED: dict[PolicyStudy, list[tuple[str, list[object]]]] = {
-    "robustness": [("size", [6, 12, 6, 12]), ("seed", [0, 0, 1, 1])],
+    "robustness": [("size", [6, 12]), ("seed", [0, 0])],
     "kl": [("seed", [0, 1])],
-    "weight": [("weight", [0.0, 50.0, 0.0, 50.0]), ("seed", [0, 0, 1, 1])],
-    "methods": [("method", ["ppo", "rloo", "grpo", "best-of-n"] * 2)],
+    "weight": [("weight", [0.0, 50.0])],
+    "methods": [("method", ["ppo", "rloo", "grpo", "best-of-n"])],
     "tension": [("kinds", ["both", "helpful", "both", "helpful"])],
 }
 
@@ -47,7 +47,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("study", POLICY_STUDIES)
 def test_every_study_has_its_points_and_its_page(recipe: Recipe, place: Path, study: PolicyStudy) -> None:
-    points = run_policy_study(study, recipe, SCALE, place)
+    scale = replace(SCALE, seeds=2) if study in ("kl", "tension") else SCALE
+    points = run_policy_study(study, recipe, scale, place)
     for name, values in NAMED[study]:
         assert [point[name] for point in points] == values
     for point in points:
@@ -57,18 +58,19 @@ def test_every_study_has_its_points_and_its_page(recipe: Recipe, place: Path, st
         assert np.isfinite([final["kl"], final["reward"]["value"], final["heldout_reward"]["value"]]).all()
     page = write_policy_page(study, points, recipe, f"tutelage study-policy {study}", place).read_text()
     assert page.startswith(f"# {TITLES[study]}\n")
-    assert page.count("| ") > 0
+    assert ("Means over the seeds" in page) == (study == "tension")
     assert f"    tutelage study-policy {study}\n" in page
     for plot in [line.split("(")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]:
         assert (place / plot).read_text().rstrip().endswith("</svg>")
-    assert run_policy_study(study, recipe, SCALE, place) == points  # times and all: nothing was measured again
+    assert run_policy_study(study, recipe, scale, place) == points  # times and all: nothing was measured again
 
 
 def test_a_policy_that_pays_dearly_for_distance_stays_near(recipe: Recipe, tmp_path: Path) -> None:
     def distances(points: list[Point]) -> list[float]:
         return [float(np.mean([step["kl"] for step in point["curve"][-3:]])) for point in points]
 
-    free, dear = distances(run_policy_study("weight", recipe, replace(SCALE, seeds=1), tmp_path))
+    fast = replace(recipe, ppo=replace(recipe.ppo, learning_rate=2e-2))
+    free, dear = distances(run_policy_study("weight", fast, SCALE, tmp_path))
     assert dear < 0.7 * free
 
 
@@ -90,6 +92,6 @@ def test_methods_share_what_they_have_in_common(recipe: Recipe) -> None:
 
 def test_points_of_another_recipe_are_refused(recipe: Recipe, tmp_path: Path) -> None:
     short = replace(recipe, ppo=replace(recipe.ppo, steps=2))
-    run_policy_study("kl", short, replace(SCALE, seeds=1), tmp_path)
+    run_policy_study("kl", short, SCALE, tmp_path)
     with pytest.raises(InputError, match="other data or settings"):
-        run_policy_study("kl", recipe, replace(SCALE, seeds=1), tmp_path)
+        run_policy_study("kl", recipe, SCALE, tmp_path)

@@ -156,8 +156,8 @@ class TrainBestOfN:
         prompts, apart = parts
         if len(prompts) < 2 or (self.held_out and len(apart) < 2):
             raise InputError(
-                f"{len(prompts)} prompts to learn from and {len(apart)} held out: there must be two of each; give more, "
-                "or --held-out 0"
+                f"{len(prompts)} prompts to learn from and {len(apart)} held out: there must be two of each; give "
+                "more, or --held-out 0"
             )
         return prompts, apart
 

@@ -78,12 +78,13 @@ def _commands() -> SubcommandApp:
             rloo=TrainRLOO,
             grpo=TrainGRPO,
             best_of_n=TrainBestOfN,
-        ),  # fmt: skip
+        ),
         name="train",
         help="Train one model.",
     )
     single = {
-        "score": Score, "study": StudyCommand, "study-policy": StudyPolicy, "rate": Rate, "judge": Judge, "doctor": Doctor,
+        "score": Score, "study": StudyCommand, "study-policy": StudyPolicy, "rate": Rate, "judge": Judge,
+        "doctor": Doctor,
     }  # fmt: skip
     for name, command in single.items():
         app.command(name=name)(command)

@@ -14,8 +14,8 @@ from tutelage.plumbing.errors import InputError
 
 @dataclass(frozen=True)
 class RunsRL:
-    """Write the page of one training of a policy: reward against √KL with its line, where the two preference models part,
-    what the answers are like, samples, the health of training. Also while it still runs."""
+    """Write the page of one training of a policy, also while it runs: reward against √KL with its line, where the two
+    preference models part, what the answers are like, samples, the health of training."""
 
     directory: Positional[Path]
     """What `tutelage train ppo` (rloo, grpo, best-of-n) writes, or a round's policy in a run of the loop."""

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tutelage.corpus.prompts import PromptItem, PromptKind
 from tutelage.corpus.splits import normalised
@@ -120,7 +121,7 @@ class _Seen:
 
 def _pairs(text: str) -> set[tuple[str, str]]:
     said = _words(text)
-    return set(zip(said, said[1:], strict=False))
+    return set(pairwise(said))
 
 
 def _words(text: str) -> list[str]:

@@ -86,7 +86,8 @@ def parting(reward: ArrayLike, heldout: ArrayLike, seed: int = 0) -> Parting | N
     if p_value >= 1 - LEVEL:
         return None
     free = len(steps) - 3
-    left = np.clip(1 - np.square(np.maximum(fits, 0)), 0, None)  # of a perfect fit rounding would leave less than nothing
+    # Of a perfect fit rounding would leave less than nothing.
+    left = np.clip(1 - np.square(np.maximum(fits, 0)), 0, None)
     within = hinges[left <= left[best] * (1 + stats.f.ppf(LEVEL, 1, free) / free)]
     growth = float(shapes_HS[best] @ about / scales[best])
     return Parting(Interval(float(hinges[best]), float(within.min()), float(within.max())), growth, p_value)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from itertools import cycle, islice
@@ -165,13 +166,11 @@ class Bench:
                 if seconds is not None and time.perf_counter() - started > seconds:
                     raise _TimeIsUp
 
-            try:
+            with suppress(_TimeIsUp):
                 train_on_reward(
                     self.workshop.trunk, POLICY, self.sources(share), *models, self.workshop.recipe.sampling, settings,
                     seed, on_step,
                 )  # fmt: skip
-            except _TimeIsUp:
-                pass
         took = time.perf_counter() - started
         shows = findings([dict(step) for step in curve])
         return {"curve": curve, "shows": shows, "final": self.judged(models), "seconds": took}
@@ -288,7 +287,7 @@ def settings_of_method(method: Method, recipe: Recipe) -> PolicySettings:
     """The recipe's PPO settings, or what RLOO or GRPO has in common with them, without a last step."""
     if method == "ppo":
         return replace(recipe.ppo, steps=ENDLESS)
-    kind = {"rloo": RLOOSettings, "grpo": GRPOSettings}[method]
+    kind: type[PolicySettings] = RLOOSettings if method == "rloo" else GRPOSettings
     common = {field.name: getattr(recipe.ppo, field.name) for field in fields(PolicySettings)}
     if method == "grpo":
         del common["kl_estimator"]  # in the loss it is another

@@ -100,12 +100,16 @@ def best_of_table(choices: Sequence[Choice]) -> list[Metrics]:
     which there are two at least."""
     scores_PN = np.stack([choice.scores for choice in choices])
     curves = {"reward": best_of_curve(scores_PN, scores_PN)}
-    if choices[0].heldout_scores is not None:
-        curves["heldout_reward"] = best_of_curve(scores_PN, np.stack([c.heldout_scores for c in choices]))  # type: ignore[type-var]
+    if watched := _watched(choices):
+        curves["heldout_reward"] = best_of_curve(scores_PN, np.stack(watched))
     return [
         {"k": k, "kl": best_of_kl(k), **{name: _mean(curve_PN[:, k - 1]) for name, curve_PN in curves.items()}}
         for k in range(1, scores_PN.shape[1] + 1)
     ]
+
+
+def _watched(choices: Sequence[Choice]) -> list[Floats]:
+    return [choice.heldout_scores for choice in choices if choice.heldout_scores is not None]
 
 
 def _mean(values_P: Floats) -> dict[str, float]:
@@ -156,8 +160,8 @@ def describe_choices(trunk: Trunk, choices: Sequence[Choice], temperature: float
         for draw, logprobs in zip(choice.samples, row, strict=True)
     ]
     scores = {"reward": [choice.scores for choice in choices]}
-    if choices[0].heldout_scores is not None:
-        scores["heldout_reward"] = [choice.heldout_scores for choice in choices]  # type: ignore[misc]
+    if watched := _watched(choices):
+        scores["heldout_reward"] = watched
     return {
         **{name: _mean(np.mean(rows, axis=1)) for name, rows in scores.items()},
         "kl": float(np.mean(kl)),
