@@ -72,7 +72,7 @@ def test_what_is_shown_is_found_where_it_was_put(run: Record) -> None:
     assert shows["parting"]["sqrt_kl"] == pytest.approx(np.sqrt(0.5 * shows["parting"]["step"]))
     assert shows["heldout_line"]["slope"] == pytest.approx(0.8, abs=0.03)
     assert shows["heldout_line"]["r_squared"] > 0.97
-    assert "rises away from the second" in headline(shows)
+    assert "rises faster than the second" in headline(shows)
 
 
 def test_the_headline_claims_no_more_than_was_measured(run: Record) -> None:
@@ -140,7 +140,7 @@ def test_the_terminal_shows_first_last_and_curve_of_what_there_is(run: Record) -
     assert "entropy (nats a token)" in text
     assert "clip fraction" not in text
     assert "▁" in text
-    assert "rises away" in text
+    assert "rises faster" in text
 
 
 def test_a_sparkline_is_lowest_to_highest() -> None:

@@ -117,7 +117,7 @@ def _trust(found: Record | None) -> str:
         return "It is not shown that the two part."
     return (
         f"From step {found['step']:.0f} on (95% interval {found['low']:.0f} to {found['high']:.0f}) the first rises "
-        "away from the second: what is gained there pleases its own preference model alone."
+        "faster than the second: not all that is gained there is seen by another judge."
     )
 
 

@@ -26,13 +26,13 @@ TITLES: dict[PolicyStudy, str] = {
 }
 QUESTIONS: dict[PolicyStudy, str] = {
     "robustness": "The comparisons are split by prompt; a policy is trained against the preference model of one half "
-    "(train-PM) and watched by that of the other (held-out PM), for two numbers of comparisons. From which step on does "
-    "the first score rise away from the second (Bai et al. 2022, section 4.2)?",
+    "(train-PM) and watched by that of the other (held-out PM), for two numbers of comparisons. From which step "
+    "on does the first score rise away from the second (Bai et al. 2022, section 4.2)?",
     "kl": "Does the reward rise on a straight line with the root of the KL from the initial policy (section 4.3)?",
     "weight": "Policies trained alike but for λ_KL, the price of a nat of KL.",
     "methods": "Each method gets the same seconds for sampling, scoring and learning, on the same preference models.",
-    "tension": "A policy trained on helpful comparisons and prompts alone beside one trained on both kinds, each judged on "
-    "both (section 4.4).",
+    "tension": "A policy trained on helpful comparisons and prompts alone beside one trained on both kinds, each "
+    "judged on both (section 4.4).",
 }
 NAMES = {"size": "comparisons a PM", "weight": "λ_KL", "method": "method", "kinds": "trained on", "seed": "seed"}
 VARIED: dict[PolicyStudy, str] = {
@@ -56,11 +56,12 @@ def _size(points: Sequence[Point], recipe: Recipe) -> str:
     """What the reader must know of the size of it all."""
     ppo, seconds = recipe.ppo, sum(point["seconds"] for point in points)
     return (
-        f"Base {recipe.base}, recipe {recipe.name}; a step is {ppo.prompts_per_step} prompts × {ppo.samples_per_prompt} "
-        f"answers of at most {recipe.sampling.max_tokens} tokens. The people are the simulated crowd: *chosen* is how "
-        "often its workers are expected to choose the policy's answer over the base's on the validation prompts. "
-        "Intervals are 95%: over prompts within a run (they say nothing of how runs differ), over seeds in the table of "
-        "means. "
+        f"Base {recipe.base}, recipe {recipe.name}; a step is {ppo.prompts_per_step} prompts × "
+        f"{ppo.samples_per_prompt} answers of at most {recipe.sampling.max_tokens} tokens. The people are the simulated "
+        "crowd: *chosen* is how often its workers are expected to choose the policy's answer over the base's on the "
+        "validation prompts. "
+        "Intervals are 95%: over prompts within a run (they say nothing of how runs differ), over seeds in the "
+        "table of means. "
         f"Training took {duration(seconds)} in all."
     )
 
