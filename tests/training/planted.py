@@ -6,7 +6,7 @@ import torch
 from tutelage.dialogue import Comparison, Prompt, Response
 from tutelage.modeling.heads import ScoreHead
 from tutelage.modeling.trunk import Trunk
-from tutelage.training.ppo import PPOSettings
+from tutelage.training.policy_settings import PPOSettings
 from tutelage.training.preference import PreferenceSettings
 from tutelage.training.rollouts import PreferenceModel
 

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from tutelage.training.advantages import (
     Floats,
-    KLPlace,
     advantages_and_returns,
     explained_variance,
+    group_relative,
+    leave_one_out,
     token_rewards,
     whiten,
 )
+from tutelage.training.policy_settings import KLPlace
 
 NUMBERS = st.floats(-5, 5)
 EPISODES = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=12).map(np.array)
@@ -81,3 +83,22 @@ def test_explained_variance(values: list[float], explained: float) -> None:
 
 def test_returns_that_do_not_vary_have_nothing_to_explain() -> None:
     assert explained_variance(np.array([1.0, 2.0]), np.array([3.0, 3.0])) == 0.0
+
+
+GROUPS = st.lists(NUMBERS, min_size=2, max_size=8).map(np.array)
+
+
+@settings(max_examples=50, deadline=None)
+@given(GROUPS, NUMBERS)
+def test_leave_one_out_holds_each_response_against_the_mean_of_the_others(rewards: Floats, shift: float) -> None:
+    naive = [reward - np.delete(rewards, place).mean() for place, reward in enumerate(rewards)]
+    np.testing.assert_allclose(leave_one_out(rewards), naive, atol=1e-9)
+    np.testing.assert_allclose(leave_one_out(rewards + shift), naive, atol=1e-9)  # a prompt that is easy earns nothing
+
+
+def test_group_relative_rewards_are_in_standard_deviations_or_not() -> None:
+    rewards = np.array([1.0, 2.0, 3.0, 6.0])
+    centred = rewards - 3.0
+    np.testing.assert_allclose(group_relative(rewards, False), centred)
+    np.testing.assert_allclose(group_relative(rewards, True), centred / np.sqrt((centred**2).sum() / 3), rtol=1e-6)
+    assert np.abs(group_relative(np.full(3, 0.1), True)).max() < 1e-6  # rounding is not made into an opinion

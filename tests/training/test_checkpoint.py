@@ -66,7 +66,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: bytes) -> None:
     progress = checkpoints.load()
     assert progress is not None
     assert torch.equal(progress.tensors["x"], torch.arange(3.0))
-    (tmp_path / "c" / "state.safetensors").write_bytes(damage)
+    (tmp_path / "c" / "state-1.safetensors").write_bytes(damage)
     with pytest.raises(InputError, match="missing or damaged"):
         checkpoints.load()
 
@@ -80,10 +80,10 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tutelage.training.checkpoint.write_json", full)
+    monkeypatch.setattr("tutelage.training.checkpoint.save_file", full)
     with pytest.raises(InputError, match="No space left"):
         checkpoints.save(Progress([{"step": 0}, {"step": 1}], {"x": torch.ones(1)}))
     progress = checkpoints.load()
     assert progress is not None
     assert (len(progress.metrics), float(progress.tensors["x"])) == (1, 0.0)
-    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["progress.json", "state-1.safetensors"]

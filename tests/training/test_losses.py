@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.training.losses import dpo_loss, kl_T, policy_loss, preference_loss
+from tutelage.training.losses import dpo_loss, kl_T, policy_loss, preference_loss, value_loss
+from tutelage.training.policy_settings import KLEstimator
 
 LOGPROBS = st.lists(st.tuples(*[st.floats(-4, 0)] * 2, st.floats(-3, 3)), min_size=1, max_size=12)
 
@@ -90,8 +91,48 @@ def test_sums_of_parts_are_the_sum_of_the_whole() -> None:
     assert (whole.count, whole.clipped) == (10, parts[0].clipped + parts[1].clipped)
 
 
-def test_the_kl_estimator_averages_to_the_kl() -> None:
+@pytest.mark.parametrize(("estimator", "tolerance"), [("k1", 0.02), ("k3", 0.01)])
+def test_the_unbiased_kl_estimators_average_to_the_kl(estimator: KLEstimator, tolerance: float) -> None:
     rng = np.random.default_rng(0)
-    p, q = rng.dirichlet(np.ones(6), 2)
+    p, q = rng.dirichlet(np.full(6, 3.0), 2)
     drawn = rng.choice(6, 200_000, p=p)
-    assert kl_T(np.log(p[drawn]), np.log(q[drawn])).mean() == pytest.approx((p * np.log(p / q)).sum(), rel=0.01)
+    estimates = kl_T(torch.from_numpy(np.log(p[drawn])), torch.from_numpy(np.log(q[drawn])), estimator)
+    assert float(estimates.mean()) == pytest.approx((p * np.log(p / q)).sum(), rel=tolerance)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-3, 0), st.floats(-3, 0))
+def test_the_kl_estimators_are_what_they_are_called(new: float, old: float) -> None:
+    pair = torch.tensor([new], dtype=torch.float64), torch.tensor([old], dtype=torch.float64)
+    k1, k2, k3 = (float(kl_T(*pair, estimator)) for estimator in ("k1", "k2", "k3"))  # type: ignore[arg-type]
+    assert k1 == pytest.approx(new - old)
+    assert k2 == pytest.approx((new - old) ** 2 / 2)
+    assert k3 == pytest.approx(math.exp(old - new) - 1 - (old - new), abs=1e-9)
+    assert min(k2, k3) >= 0
+
+
+@pytest.mark.parametrize("estimator", ["k2", "k3"])
+def test_the_kl_losss_gradient_is_its_slope(estimator: KLEstimator) -> None:
+    new = torch.tensor([-0.5, 0.0, 0.7], dtype=torch.float64, requires_grad=True)
+    reference = torch.tensor([-0.2, 0.0, 0.1], dtype=torch.float64)
+    kl_T(new, reference, estimator).sum().backward()
+    up, down = (kl_T(new.detach() + sign * 1e-6, reference, estimator) for sign in (1, -1))
+    assert new.grad is not None
+    torch.testing.assert_close(new.grad, (up - down) / 2e-6, atol=1e-6, rtol=1e-6)
+    assert new.grad[1] == 0  # where the policy is the reference nothing pulls
+
+
+def test_the_value_loss_takes_the_worse_of_the_value_and_the_value_that_was_held_back() -> None:
+    values, old = torch.tensor([2.0, 2.0, 0.1]), torch.tensor([0.0, 0.0, 0.0])
+    returns = torch.tensor([2.0, 0.0, 1.0])
+    free = value_loss(values, old, returns, None)
+    assert (free.total.item(), free.count) == (pytest.approx((0 + 4 + 0.81) / 2), 3)
+    held = value_loss(values, old, returns, 0.2)  # moved values count as 0.2, 0.2, 0.1
+    assert held.total.item() == pytest.approx((1.8**2 + 4 + 0.81) / 2)
+
+
+def test_a_value_that_moved_too_far_the_right_way_is_not_pushed_on() -> None:
+    values = torch.tensor([0.5], requires_grad=True)
+    value_loss(values, torch.zeros(1), torch.tensor([1.0]), 0.2).total.backward()
+    assert values.grad is not None
+    assert values.grad.item() == 0

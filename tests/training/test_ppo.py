@@ -14,12 +14,15 @@ from tutelage.modeling.passes import score_branches
 from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError
-from tutelage.training import ppo, rollouts
-from tutelage.training.advantages import Floats, KLPlace, advantages_and_returns, token_rewards, whiten
+from tutelage.training import credit, ppo, rollouts
+from tutelage.training.advantages import Floats, advantages_and_returns, token_rewards, whiten
 from tutelage.training.critic import RidgeCritic
-from tutelage.training.ppo import PPOSettings, check_first_step, describe, train_ppo
+from tutelage.training.optimizer import MasterAdamW
+from tutelage.training.policy_settings import KLPlace, PPOSettings
+from tutelage.training.ppo import check_first_step, describe, train_on_reward
 from tutelage.training.preference import train_preference_model
-from tutelage.training.rollouts import PreferenceModel, RolloutBatch, roll_out
+from tutelage.training.prompt_order import PromptSource
+from tutelage.training.rollouts import Models, PreferenceModel, RolloutBatch, roll_out, shown_ids
 
 from .planted import PPO, PREFERENCE, planted, prompts, random_preference_model, utility
 
@@ -49,8 +52,8 @@ def train(
     talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel, settings: PPOSettings, seed: int = 0,
     sampling: SamplingParameters = SAMPLING,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    kinds = (prompts(talker, 8, 3), prompts(talker, 8, 4))
-    return train_ppo(talker, "policy", kinds, judge, heldout, sampling, settings, seed)
+    sources = PromptSource(prompts(talker, 8, 3), 0.67), PromptSource(prompts(talker, 8, 4), 0.33)
+    return train_on_reward(talker, "policy", sources, judge, heldout, sampling, settings, seed)
 
 
 def weights(trunk: Trunk, name: str = "policy") -> Tensor:
@@ -94,9 +97,13 @@ def test_a_heavier_kl_penalty_keeps_the_policy_nearer(
 # The start
 
 
+def models(judge: PreferenceModel, heldout: PreferenceModel) -> Models:
+    return Models("policy", None, None, judge, heldout)
+
+
 def a_batch(talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel) -> RolloutBatch:
     talker.add_adapter("policy", 4, seed=0)
-    return roll_out(talker, "policy", prompts(talker, 4, 3), 3, SAMPLING, 0, judge, heldout)
+    return roll_out(talker, models(judge, heldout), prompts(talker, 4, 3), 3, SAMPLING, 0, (), True)
 
 
 def test_before_the_first_update_the_policy_is_the_reference(
@@ -147,14 +154,12 @@ def test_a_sampler_that_is_not_a_number_fails_the_check(
 def test_what_cannot_be_honoured_is_refused(talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel) -> None:
     with pytest.raises(InputError, match=r"top_p = 1, not 0\.9"):
         train(talker, judge, heldout, SHORT, sampling=replace(SAMPLING, top_p=0.9))
-    kinds = (prompts(talker, 4, 3), [])
+    with pytest.raises(InputError, match="delta_reward needs a reference response"):
+        train(talker, judge, heldout, replace(SHORT, delta_reward=True))
+    helpful, empty = PromptSource(prompts(talker, 4, 3), 0.5), PromptSource([], 0.5)
     with pytest.raises(InputError, match="no prompts of a kind"):
-        train_ppo(talker, "policy", kinds, judge, heldout, SAMPLING, SHORT, 0)
-    train_ppo(talker, "policy", kinds, judge, heldout, SAMPLING, replace(SHORT, red_team_share=0.0), 0)
-    with pytest.raises(ValueError, match="minibatches"):
-        PPOSettings(prompts_per_step=4, minibatches=5)
-    with pytest.raises(ValueError, match="red_team_share"):
-        PPOSettings(red_team_share=1.5)
+        train_on_reward(talker, "policy", (helpful, empty), judge, heldout, SAMPLING, SHORT, 0)
+    train_on_reward(talker, "policy", (helpful, replace(empty, weight=0)), judge, heldout, SAMPLING, SHORT, 0)
 
 
 # Rollouts
@@ -165,18 +170,19 @@ def test_everything_of_a_rollout_has_one_entry_a_token_whether_it_ended_or_was_c
 ) -> None:
     talker.add_adapter("policy", 4, seed=0)
     asked, sampling = prompts(talker, 6, 3), replace(SAMPLING, max_tokens=10, stop=tuple("abcdefghijklmnopqrstuvwxyz"))
-    batch = roll_out(talker, "policy", asked, 4, sampling, 0, judge, heldout)
+    batch = roll_out(talker, models(judge, heldout), asked, 4, sampling, 0, (), True)
     assert {r.sample.finish for r in batch.flat} == {"stop", "length"}
     for prompt, group, row in zip(asked, batch.groups, batch.rollouts, strict=True):
         assert group == Group(prompt, tuple(r.sample.ids for r in row))
+        shown = Group(prompt, tuple(shown_ids(talker.encoder, r.sample) for r in row))
         for r in row:
             tokens = len(r.sample.ids)
-            assert len(r.old_logprobs) == len(r.reference_logprobs) == len(r.features) == len(r.kl_t) == tokens
+            assert len(r.old_logprobs) == len(r.reference_logprobs) == len(r.features) == len(r.kl_t("k1")) == tokens
             assert tokens == 10 or r.sample.finish == "stop"
             np.testing.assert_array_equal(r.old_logprobs, r.sample.logprobs)
-        scores = score_branches(talker, "judge", judge.head, [group])
+        scores = score_branches(talker, "judge", judge.head, [shown])
         np.testing.assert_allclose([r.score for r in row], scores[0], rtol=1e-4, atol=1e-5)
-        scores = score_branches(talker, "heldout", heldout.head, [group])
+        scores = score_branches(talker, "heldout", heldout.head, [shown])
         np.testing.assert_allclose([r.heldout_score for r in row], scores[0], rtol=1e-4, atol=1e-5)
 
 
@@ -184,8 +190,9 @@ def test_prompts_are_mixed_by_their_shares_and_none_comes_twice_before_all_came_
     talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel, batches: list[RolloutBatch]
 ) -> None:
     helpful, red_team = prompts(talker, 9, 3), prompts(talker, 3, 4)
-    settings = replace(SHORT, steps=6, prompts_per_step=2, samples_per_prompt=1, red_team_share=0.25)
-    train_ppo(talker, "policy", (helpful, red_team), judge, heldout, SAMPLING, settings, 0)
+    settings = replace(SHORT, steps=6, prompts_per_step=2, samples_per_prompt=1)
+    sources = PromptSource(helpful, 0.75), PromptSource(red_team, 0.25)
+    train_on_reward(talker, "policy", sources, judge, heldout, SAMPLING, settings, 0)
     drawn = [group.prompt for batch in batches for group in batch.groups]
     assert sorted(prompt for prompt in drawn if prompt in helpful) == sorted(helpful)
     assert sorted(prompt for prompt in drawn if prompt in red_team) == sorted(red_team)
@@ -211,7 +218,7 @@ def test_the_kl_that_is_logged_is_the_kl_that_is_charged(
         paid.append(float(rewards.sum()))
         return rewards
 
-    monkeypatch.setattr(ppo, "token_rewards", noted)
+    monkeypatch.setattr(credit, "token_rewards", noted)
     settings = replace(SHORT, steps=3, kl_weight=0.7, kl_place=place)
     metrics = train(talker, judge, heldout, settings)
     responses = settings.prompts_per_step * settings.samples_per_prompt
@@ -220,7 +227,7 @@ def test_the_kl_that_is_logged_is_the_kl_that_is_charged(
         assert part.mean() == pytest.approx(step["reward"] - 0.7 * step["kl"])
         assert step["sqrt_kl"] == pytest.approx(np.sqrt(max(step["kl"], 0)))
     assert abs(metrics[-1]["kl"]) > 1e-3
-    assert describe(batches[-1].flat)["kl"] == metrics[-1]["kl"]
+    assert describe(batches[-1], settings)["kl"] == metrics[-1]["kl"]
     assert metrics[-1]["kl"] == pytest.approx(np.mean([kl.sum() for _, kl in score_and_kl(batches[-1])]))
 
 
@@ -259,7 +266,7 @@ def test_a_step_is_the_textbooks(
     critic, (batch,) = RidgeCritic(judge.head, settings.critic_strength), batches
     advantages = [
         advantages_and_returns(
-            token_rewards(rollout.score, rollout.kl_t, settings.kl_weight, settings.kl_place),
+            token_rewards(rollout.score, rollout.kl_t("k1"), settings.kl_weight, settings.kl_place),
             critic.values(rollout.features), settings.gamma, settings.gae_lambda,
         )[0]
         for rollout in batch.flat
@@ -275,9 +282,9 @@ def test_mini_batches_and_epochs_are_steps_of_the_optimizer(
     talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
-    step = ppo.MasterAdamW.step
+    step = MasterAdamW.step
     monkeypatch.setattr(
-        ppo.MasterAdamW, "step", lambda self, count, rate: (counts.append(count), step(self, count, rate))[1]
+        MasterAdamW, "step", lambda self, count, rate: (counts.append(count), step(self, count, rate))[1]
     )
     train(talker, judge, heldout, replace(SHORT, steps=1, epochs=2, minibatches=2))
     assert len(counts) == 4
@@ -323,7 +330,7 @@ def test_explained_variance_is_of_the_discounted_rewards_to_go(
     metrics = train(talker, judge, heldout, settings)
     to_go, values = [], []
     for rollout in batches[0].flat:
-        rewards = token_rewards(rollout.score, rollout.kl_t, 1.0, "token")
+        rewards = token_rewards(rollout.score, rollout.kl_t("k1"), 1.0, "token")
         to_go += [sum(0.5**k * reward for k, reward in enumerate(rewards[t:])) for t in range(len(rewards))]
         values += RidgeCritic(judge.head, 1.0).values(rollout.features).tolist()
     expected = 1 - np.var(np.array(to_go) - np.array(values)) / np.var(to_go)

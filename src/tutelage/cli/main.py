@@ -68,20 +68,17 @@ def _commands() -> SubcommandApp:
         list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap, generate_prompts=DataGeneratePrompts,
     )  # fmt: skip
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
-    app.command(
-        _group(
-            distill=TrainDistill,
-            sft=TrainSFT,
-            pmp=TrainPMP,
-            pm=TrainPM,
-            ppo=TrainPPO,
-            rloo=TrainRLOO,
-            grpo=TrainGRPO,
-            best_of_n=TrainBestOfN,
-        ),
-        name="train",
-        help="Train one model.",
+    trainers = _group(
+        distill=TrainDistill,
+        sft=TrainSFT,
+        pmp=TrainPMP,
+        pm=TrainPM,
+        ppo=TrainPPO,
+        rloo=TrainRLOO,
+        grpo=TrainGRPO,
+        best_of_n=TrainBestOfN,
     )
+    app.command(trainers, name="train", help="Train one model.")
     single = {
         "score": Score, "study": StudyCommand, "study-policy": StudyPolicy, "rate": Rate, "judge": Judge,
         "doctor": Doctor,

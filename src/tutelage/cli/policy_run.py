@@ -1,11 +1,11 @@
 """The directory of one training of a policy on rewards.
 
-    training.json      all that decides what the training does; at the end how it ended and its result
-    metrics.jsonl      one line a step, whole after every step
-    samples.jsonl      prompts with responses and scores of every so many steps
-    snapshots/step-N   the policy after N steps, where that was asked for
-    snapshot           the policy at the end
-    checkpoint         what an interrupted training goes on from
+training.json      all that decides what the training does; at the end how it ended and its result
+metrics.jsonl      one line a step, whole after every step
+samples.jsonl      prompts with responses and scores of every so many steps
+snapshots/step-N   the policy after N steps, where that was asked for
+snapshot           the policy at the end
+checkpoint         what an interrupted training goes on from
 """
 
 import shutil

@@ -130,9 +130,7 @@ class TrainOnReward:
 
     def show(self, result: dict[str, Any]) -> None:
         console = Console()
-        table = Table(
-            "mean over a tenth of the steps", *(Column(name, justify="right") for name in ("first", "last"))
-        )
+        table = Table("mean over a tenth of the steps", *(Column(name, justify="right") for name in ("first", "last")))
         for name, title in SHOWN.items():
             if name in result["late"]:
                 early = result["early"].get(name)
@@ -181,9 +179,13 @@ class TrainOnReward:
         for name, card in cards.items():
             wanted = "policy" if name == "init" else "preference"
             if card.role != wanted:
-                raise InputError(f"--{name.replace('_', '-')} {places[name]}: a {card.role} snapshot; give a {wanted} one")
+                raise InputError(
+                    f"--{name.replace('_', '-')} {places[name]}: a {card.role} snapshot; give a {wanted} one"
+                )
         if "init" in cards and cards["init"].layers is not None:
-            raise InputError(f"--init {self.init}: a policy of {cards['init'].layers} layers only; give one of all layers")
+            raise InputError(
+                f"--init {self.init}: a policy of {cards['init'].layers} layers only; give one of all layers"
+            )
         return cards
 
     def _sources(self, trunk: "Trunk") -> "tuple[list[PromptSource], list[dict[str, Any]]]":
@@ -217,7 +219,13 @@ class TrainOnReward:
         references = [encoder.response_ids(reference) for reference in kept.values() if reference is not None]
         source = PromptSource(list(kept), weight, references if len(references) == len(kept) else ())
         hashed = sha256(path) if path.exists() else None
-        return source, {"file": str(path), "sha256": hashed, "weight": weight, "prompts": len(kept), "drops": dict(drops)}
+        return source, {
+            "file": str(path),
+            "sha256": hashed,
+            "weight": weight,
+            "prompts": len(kept),
+            "drops": dict(drops),
+        }
 
     def _identity(
         self, trunk: "Trunk", cards: "Mapping[str, SnapshotCard]", read: Sequence[dict[str, Any]]

@@ -62,7 +62,7 @@ class AdapterCritic:
                     old_T, returns_T = (joined(parts, places, trunk.device) for parts in (old, wanted))
                     loss = value_loss(values_T, old_T, returns_T, settings.value_clip)
                     self._optimizer.accumulate(loss.total)
-                    total, count = total + float(loss.total), count + loss.count
+                    total, count = total + loss.total.item(), count + loss.count
                 if count:
                     self._optimizer.step(count, rate)
                 tokens += count

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-
 import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.training.policy_settings import KLPlace
 
 Floats = NDArray[np.float64]
-
 
 
 def token_rewards(score: float, kl_t: Floats, kl_weight: float, kl_place: KLPlace) -> Floats:

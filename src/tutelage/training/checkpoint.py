@@ -68,7 +68,12 @@ class Checkpoints:
             save_file({key: tensor.contiguous() for key, tensor in progress.tensors.items()}, beside)
         write_json(
             self.place / "progress.json",
-            {"identity": self.identity, "metrics": progress.metrics, "state": state.name, "state_sha256": sha256(state)},
+            {
+                "identity": self.identity,
+                "metrics": progress.metrics,
+                "state": state.name,
+                "state_sha256": sha256(state),
+            },
         )
         for other in self.place.iterdir():
             if other.name not in (state.name, "progress.json"):

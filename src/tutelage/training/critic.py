@@ -99,7 +99,9 @@ class RidgeCritic:
         if self._draw is None:
             return {}
         arrays = {"weights": self._weights, "moments": self._moments, "evidence": self._evidence}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()} | {"draw": torch.tensor(self._draw, dtype=torch.float64)}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()} | {
+            "draw": torch.tensor(self._draw, dtype=torch.float64)
+        }
 
     def load_state_tensors(self, state: Mapping[str, Tensor]) -> None:
         if state:

@@ -93,7 +93,9 @@ class Learner:
         scores = scaled(plain, self._spread, settings).tolist()
         kept = [not (settings.skip_truncated and rollout.truncated) for rollout in batch.flat]
         if not any(kept):
-            raise CheckFailed(f"step {step}: every response was cut off and skip_truncated leaves none; raise max_tokens")
+            raise CheckFailed(
+                f"step {step}: every response was cut off and skip_truncated leaves none; raise max_tokens"
+            )
         learnt = batch.finished() if settings.skip_truncated else batch
         if isinstance(settings, PPOSettings):
             assert self._critic is not None

@@ -5,15 +5,11 @@ P pairs, T response tokens.
 
 from dataclasses import dataclass
 
-
 import torch
 import torch.nn.functional as F
-
 from torch import Tensor
 
 from tutelage.training.policy_settings import KLEstimator
-
-
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class RLOOSettings(PolicySettings):
 
 @dataclass(frozen=True)
 class GRPOSettings(PolicySettings):
-    """Group-relative policy optimisation (Shao et al. 2024): the KL penalty is a part of the loss, not of the reward."""
+    """Group-relative policy optimisation (Shao et al. 2024): the KL penalty is in the loss, not in the reward."""
 
     kl_estimator: KLEstimator = "k3"
     """KL of a sampled token in the loss: `k2` log² π/π0 by two; `k3` π0/π - 1 - log π0/π. Trained on and logged"""
@@ -161,7 +161,7 @@ class GRPOSettings(PolicySettings):
 def _require_company(settings: PolicySettings) -> None:
     if settings.samples_per_prompt < 2:
         raise ValueError(
-            f"samples_per_prompt must be at least 2, not {settings.samples_per_prompt}: a response is held against others"
+            f"samples_per_prompt must be at least 2, not {settings.samples_per_prompt}: each is held against the others"
         )
 
 

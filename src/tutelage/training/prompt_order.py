@@ -58,7 +58,11 @@ def step_plans(sources: Sequence[PromptSource], settings: PolicySettings, seed: 
         yield StepPlan(
             [source.prompts[place] for source, place in taken],
             [source.references[place] for source, place in taken if source.references],
-            [part for _ in range(settings.epochs) for part in np.array_split(rng.permutation(count), settings.minibatches)],
+            [
+                part
+                for _ in range(settings.epochs)
+                for part in np.array_split(rng.permutation(count), settings.minibatches)
+            ],
         )
         step += 1
 
