@@ -37,8 +37,8 @@ class DataGeneratePrompts:
     """The kind of the examples that are shown, and of what is written."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|DIR|HUB")] = "smollm2-135m-instruct"
     """The base that writes; the larger the better."""
-    temperature: float = 1.0
-    """Sampling temperature."""
+    temperature: float = 0.6
+    """Sampling temperature; a small model rambles above it, a large one writes more variously at 1."""
     top_p: float = 0.95
     """Share of the likeliest mass that is drawn from."""
     max_tokens: int = 64

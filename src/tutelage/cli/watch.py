@@ -22,7 +22,7 @@ class RunsRL:
     out: Path | None = None
     """The HTML file to write; None: rl.html in the directory."""
     json: bool = False
-    """Print one JSON object on standard output: what the steps show, in numbers."""
+    """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
         from tutelage.report.rl_page import findings, read_run, write_rl_page
@@ -56,9 +56,9 @@ class RunsWatch:
     every: float = 2.0
     """Seconds between two looks."""
     once: bool = False
-    """Show how it stands now, and end."""
+    """Show how it stands now, and end; --json implies it."""
     json: bool = False
-    """Print one JSON object on standard output: what the steps show so far; implies --once."""
+    """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
         from tutelage.report.rl_page import findings
