@@ -57,9 +57,9 @@ def _size(points: Sequence[Point], recipe: Recipe) -> str:
     ppo, seconds = recipe.ppo, sum(point["seconds"] for point in points)
     return (
         f"Base {recipe.base}, recipe {recipe.name}; a step is {ppo.prompts_per_step} prompts × "
-        f"{ppo.samples_per_prompt} answers of at most {recipe.sampling.max_tokens} tokens. The people are the simulated "
-        "crowd: *chosen* is how often its workers are expected to choose the policy's answer over the base's on the "
-        "validation prompts. Intervals are 95%: over prompts within a run (they say nothing of how "
+        f"{ppo.samples_per_prompt} answers of at most {recipe.sampling.max_tokens} tokens. The people are the "
+        "simulated crowd: *chosen* is how often its workers are expected to choose the policy's answer over the base's "
+        "on the validation prompts. Intervals are 95%: over prompts within a run (they say nothing of how "
         "runs differ), over seeds in the table of means. "
         f"Training took {duration(seconds)} in all."
     )
