@@ -1,54 +1,55 @@
-"""Prompts to train on, from files of prompts and of comparisons."""
+"""Prompts by id from files of both forms, and what is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tutelage.corpus.prompt_files import read_prompt_file
-from tutelage.corpus.prompts import load_prompts
-from tutelage.corpus.records import comparison_to_record
-from tutelage.dialogue import Comparison, Prompt, Response
+from tutelage.corpus.prompt_files import read_named_prompts
+from tutelage.dialogue import Prompt
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import write_jsonl
+
+MESSAGES = [
+    {"role": "user", "content": "Why?"},
+    {"role": "assistant", "content": "Because."},
+    {"role": "user", "content": "Really?"},
+]
 
 
-def test_prompts_of_the_projects_schema_have_no_reference(tmp_path: Path) -> None:
-    line = {"kind": "helpful", "category": "facts", "split": "ppo"}
-    turns = (["Why is the sky blue?"], ["Hi", "Hello.", "Why?"], ["Why is the sky blue?"])
-    write_jsonl(tmp_path / "p.jsonl", ({"id": f"p-{n}", **line, "turns": t} for n, t in enumerate(turns)))
-    asked, drops = read_prompt_file(tmp_path / "p.jsonl")
-    assert dict(asked) == {Prompt.from_turns(*turns[0]): None, Prompt.from_turns(*turns[1]): None}
-    assert dict(drops) == {"the same prompt again": 1}
+def written(place: Path, *records: object) -> Path:
+    file = place / "prompts.jsonl"
+    file.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return file
 
 
-def test_the_chosen_response_of_a_comparison_is_its_prompts_reference(tmp_path: Path) -> None:
-    prompt = Prompt.from_turns("Why?")
-    pairs = [Comparison(prompt, Response(f"good {n}"), Response("bad"), "helpful") for n in range(2)]
-    write_jsonl(tmp_path / "c.jsonl", map(comparison_to_record, pairs))
-    asked, drops = read_prompt_file(tmp_path / "c.jsonl")
-    assert {p: r.text for p, r in asked.items() if r} == {prompt: "good 0"}
-    assert dict(drops) == {"the same prompt again": 1}
+def test_messages_are_prompts_by_id_or_line(tmp_path: Path) -> None:
+    file = written(tmp_path, {"messages": MESSAGES[:1]}, {"id": "b", "messages": MESSAGES})
+    assert read_named_prompts(file) == {
+        "1": Prompt.from_turns("Why?"),
+        "b": Prompt.from_turns("Why?", "Because.", "Really?"),
+    }
 
 
-def test_rows_that_are_no_comparison_are_counted(tmp_path: Path) -> None:
-    start = "\n\nHuman: Hi\n\nAssistant:"
-    rows = [{"chosen": start, "rejected": f"{start} No."}, {"chosen": f"{start} Yes.", "rejected": f"{start} No."}]
-    write_jsonl(tmp_path / "hh.jsonl", rows)
-    asked, drops = read_prompt_file(tmp_path / "hh.jsonl")
-    assert len(asked) == 1
-    assert dict(drops) == {"empty_answer": 1}
+def test_the_shipped_schema_keeps_its_ids(tmp_path: Path) -> None:
+    record = {"id": "x", "kind": "helpful", "category": "c", "split": "ppo", "turns": ["hi"]}
+    assert read_named_prompts(written(tmp_path, record)) == {"x": Prompt.from_turns("hi")}
 
 
-def test_the_embedded_prompts_go_by_their_kind() -> None:
-    asked, drops = read_prompt_file(Path("red_team"))
-    assert list(asked) == [item.prompt for item in load_prompts("ppo", "red_team")]
-    assert not drops
-
-
-@pytest.mark.parametrize(("content", "says"), [("", "found no line"), ('{"id": 1}\n', "p.jsonl, line 1")])
-def test_a_file_without_prompts_is_refused(tmp_path: Path, content: str, says: str) -> None:
-    (tmp_path / "p.jsonl").write_text(content)
-    with pytest.raises(InputError, match=says):
-        read_prompt_file(tmp_path / "p.jsonl")
-    with pytest.raises(InputError, match=r"nowhere\.jsonl: cannot be read"):
-        read_prompt_file(tmp_path / "nowhere.jsonl")
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ([], "expected prompts, found no line"),
+        ([{"messages": MESSAGES[:2]}], "line 1, field 'messages': a prompt ends on a human turn"),
+        ([{"messages": []}], "line 1, field 'messages': a dialogue needs at least one turn"),
+        ([{"messages": [{"role": "system", "content": "x"}]}], "turn 1, field 'role': expected one of 'user'"),
+        ([{"messages": [{"role": "user", "content": " "}]}], "the human turn is empty"),
+        ([{"messages": MESSAGES[:1], "colour": 1}], "line 1: unknown field 'colour'"),
+        ([{"text": "hi"}], "line 1: the field 'messages' is missing"),
+        ([{"id": "a", "messages": MESSAGES}] * 2, "line 2, id: 'a' is taken"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, records: list[object], said: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        read_named_prompts(written(tmp_path, *records))
+    assert str(refusal.value).startswith(str(tmp_path / "prompts.jsonl"))
+    assert said in str(refusal.value)

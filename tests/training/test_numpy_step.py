@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.heads import ScoreHead
 from tutelage.modeling.rows import Group, Rows, lay
 from tutelage.sampling.sampler import Sample
@@ -21,6 +22,7 @@ from tutelage.training.prompt_order import StepPlan
 from tutelage.training.rollouts import PreferenceModel, Rollout, RolloutBatch
 
 VOCABULARY, WIDTH, TEMPERATURE = 7, 4, 0.7
+SAMPLING = SamplingParameters(temperature=TEMPERATURE)
 COMMON: dict[str, Any] = {
     "prompts_per_step": 4, "samples_per_prompt": 3, "learning_rate": 0.05, "warmup": 1, "kl_weight": 0.3, "clip": 0.1,
     "epochs": 2, "minibatches": 2, "clip_norm": 0.5, "score_clip": 1.0, "missing_end_penalty": 0.4,
@@ -157,8 +159,8 @@ def test_a_step_is_number_by_number_the_obvious_one(kind: type[PolicySettings], 
     expected = obvious_step(table.astype(np.float32).astype(np.float64), batch, plan, settings, head)
 
     toy: Any = Toy(table)
-    learner = Learner(toy, "policy", None, PreferenceModel("judge", head), None, settings, seed=0)
-    measured = learner.learn(batch, plan, {"step": 0, "kl": 0.0}, TEMPERATURE)
+    learner = Learner(toy, "policy", None, PreferenceModel("judge", head), None, SAMPLING, settings, 0)
+    measured = learner.learn(batch, plan, {"step": 0, "kl": 0.0})
     np.testing.assert_allclose(toy.table.detach().numpy(), expected, atol=2e-5)
     assert np.abs(expected - table).max() > 0.1
     assert 0.1 < measured["clip_fraction"] < 0.9
@@ -175,8 +177,8 @@ def test_a_heavier_kl_penalty_in_the_loss_pulls_towards_the_reference() -> None:
     for weight in (0.0, 1.0):
         settings = GRPOSettings(**{**COMMON, "kl_weight": weight, "missing_end_penalty": 0.0})
         toy: Any = Toy(table)
-        Learner(toy, "policy", None, PreferenceModel("judge", head), None, settings, 0).learn(
-            same, plan, {"step": 0, "kl": 0.0}, TEMPERATURE
+        Learner(toy, "policy", None, PreferenceModel("judge", head), None, SAMPLING, settings, 0).learn(
+            same, plan, {"step": 0, "kl": 0.0}
         )
         rows = lay(same.groups)
         logprobs = toy.logprobs_T(toy.hidden_RLD(rows), rows, TEMPERATURE)[0].detach().numpy()

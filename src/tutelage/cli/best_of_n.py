@@ -147,11 +147,11 @@ class TrainBestOfN:
 
     def _read(self, trunk: "Trunk") -> tuple[list[Ids], list[Ids]]:
         """Prompts to learn from and those held out, by first human turn."""
-        from tutelage.corpus.prompt_files import read_prompt_file
+        from tutelage.corpus.training_prompts import read_training_prompts
         from tutelage.corpus.splits import bucket
 
         parts: tuple[list[Ids], list[Ids]] = ([], [])
-        for prompt in dict.fromkeys(prompt for path in self.prompts for prompt in read_prompt_file(path)[0]):
+        for prompt in dict.fromkeys(prompt for path in self.prompts for prompt in read_training_prompts(path)[0]):
             parts[bucket(prompt, SPLIT_SALT) < self.held_out].append(trunk.encoder.prompt_ids(prompt))
         prompts, apart = parts
         if len(prompts) < 2 or (self.held_out and len(apart) < 2):

@@ -14,6 +14,7 @@ from tyro.extras import SubcommandApp
 
 from tutelage import __version__
 from tutelage.cli.best_of_n import TrainBestOfN
+from tutelage.cli.chat import Chat
 from tutelage.cli.data import DataConvert, DataList, DataOverlap, DataStats
 from tutelage.cli.demo import Demo
 from tutelage.cli.distill import TrainDistill
@@ -23,6 +24,7 @@ from tutelage.cli.judge import Judge
 from tutelage.cli.ppo import TrainGRPO, TrainPPO, TrainRLOO
 from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
+from tutelage.cli.sample import SampleCommand
 from tutelage.cli.score import Score
 from tutelage.cli.sft import TrainSFT
 from tutelage.cli.study import StudyCommand
@@ -59,7 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # Pairs off: a flag has one form, `--json`, without a `--no-json` beside it.
     config = (tyro.conf.FlagCreatePairsOff,)
-    return execute(_commands().cli(prog="tutelage", description=DESCRIPTION, args=arguments, config=config))
+    try:
+        command = _commands().cli(prog="tutelage", description=DESCRIPTION, args=arguments, config=config)
+    except ValueError as error:  # a settings record refuses what contradicts itself
+        name, said = str(error).split(" ", 1)
+        return _complain(f"--{name.replace('_', '-')} {said}", 2)
+    return execute(command)
 
 
 def _commands() -> SubcommandApp:
@@ -80,9 +87,15 @@ def _commands() -> SubcommandApp:
     )
     app.command(trainers, name="train", help="Train one model.")
     single = {
-        "score": Score, "study": StudyCommand, "study-policy": StudyPolicy, "rate": Rate, "judge": Judge,
+        "sample": SampleCommand,
+        "chat": Chat,
+        "score": Score,
+        "study": StudyCommand,
+        "study-policy": StudyPolicy,
+        "rate": Rate,
+        "judge": Judge,
         "doctor": Doctor,
-    }  # fmt: skip
+    }
     for name, command in single.items():
         app.command(name=name)(command)
     runs = _group(list=RunsList, show=RunsShow, rl=RunsRL, watch=RunsWatch, clean=RunsClean)

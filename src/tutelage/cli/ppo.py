@@ -156,6 +156,8 @@ class TrainOnReward:
         for name in ("checkpoint_every", "sample_prompts", *(["max_prompt_tokens"] if self.max_prompt_tokens else [])):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if not self.temperature > 0:
+            raise InputError(f"--temperature must be above 0, not {self.temperature}")
         if self.sample_every < 0:
             raise InputError(f"--sample-every must be at least 0, not {self.sample_every}")
         if late := [step for step in self.snapshot_at if not 1 <= step <= self.settings.steps]:
@@ -197,11 +199,11 @@ class TrainOnReward:
         return [source for source, _ in both], [read for _, read in both]
 
     def _source(self, trunk: "Trunk", path: Path, weight: float) -> "tuple[PromptSource, dict[str, Any]]":
-        from tutelage.corpus.prompt_files import read_prompt_file
+        from tutelage.corpus.training_prompts import read_training_prompts
         from tutelage.plumbing.files import sha256
         from tutelage.training.prompt_order import PromptSource
 
-        asked, drops = read_prompt_file(path)
+        asked, drops = read_training_prompts(path)
         encoder = trunk.encoder
         kept = {encoder.prompt_ids(prompt): reference for prompt, reference in asked.items()}
         if self.max_prompt_tokens is not None:

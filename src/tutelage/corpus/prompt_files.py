@@ -1,45 +1,48 @@
-"""Files of prompts to train a policy on: of the project's own schema, or comparisons, whose chosen response then is the
-prompt's reference response."""
+"""Prompts to draw responses to, from files of several forms.
 
-from collections import Counter
-from collections.abc import Mapping
+A line is a prompt of the shipped schema (`prompts`), whose id it keeps, or `{"messages": [{"role", "content"}, …]}`
+that ends on the `user` (or `human`), with or without an `id`; without one, the line's number is its id.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
-from tutelage.corpus.prompts import PromptKind, load_prompts, read_prompts
-from tutelage.corpus.rules import Drop
-from tutelage.corpus.sources import read_comparisons
-from tutelage.dialogue import Prompt, Response
+from tutelage.corpus.fields import Fields, refused_as_input
+from tutelage.corpus.prompts import read_prompts
+from tutelage.dialogue import Message, Prompt
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_jsonl
 
-REPEATED = "the same prompt again"
-
-Asked = Mapping[Prompt, Response | None]
-"""prompts, each once in the order of the file, with their reference responses"""
+ROLES = {"user": "human", "human": "human", "assistant": "assistant"}
 
 
-def read_prompt_file(path: Path) -> tuple[Asked, Counter[str]]:
-    """The prompts of a file, and the lines that were left out by reason. `helpful` and `red_team`, where no such file
-    is, are the embedded prompts for training.
+def read_named_prompts(path: Path) -> dict[str, Prompt]:
+    """The prompts of a file by id, in file order.
 
     Raises:
-        InputError: a file that is unreadable, empty or torn, or a line of another form; names file and line.
+        InputError: a file that is unreadable or empty, a line of another form, or an id given twice.
     """
-    if not path.exists() and str(path) in get_args(PromptKind):
-        return {item.prompt: None for item in load_prompts("ppo", str(path))}, Counter()  # type: ignore[arg-type]
     first = next(read_jsonl(path), None)
     if first is None:
-        raise InputError(f"{path}: expected prompts or comparisons, found no line")
+        raise InputError(f"{path}: expected prompts, found no line")
     if "turns" in first.record:
-        return _once([(item.prompt, None) for item in read_prompts(path)])
-    rows = list(read_comparisons([path]))
-    asked, drops = _once([(row.prompt, row.chosen) for row in rows if not isinstance(row, Drop)])
-    return asked, drops + Counter(row.reason.key for row in rows if isinstance(row, Drop))
+        return {item.id: item.prompt for item in read_prompts(path)}
+    prompts: dict[str, Prompt] = {}
+    for line in read_jsonl(path):
+        fields = Fields(line.record, f"{path}, line {line.number}")
+        name = fields.maybe("id", fields.text) or str(line.number)
+        if name in prompts:
+            raise InputError(f"{fields.where}, id: {name!r} is taken; give every prompt its own id")
+        prompts[name] = _prompt(fields.items("messages"), f"{fields.where}, field 'messages'")
+        fields.done()
+    return prompts
 
 
-def _once(found: list[tuple[Prompt, Response | None]]) -> tuple[Asked, Counter[str]]:
-    asked: dict[Prompt, Response | None] = {}
-    for prompt, reference in found:
-        asked.setdefault(prompt, reference)
-    return asked, +Counter({REPEATED: len(found) - len(asked)})
+def _prompt(messages: Sequence[object], where: str) -> Prompt:
+    turns = []
+    for number, message in enumerate(messages, start=1):
+        fields = Fields(message, f"{where}, turn {number}")
+        turns.append((ROLES[fields.one_of("role", tuple(ROLES))], fields.text("content")))
+        fields.done()
+    with refused_as_input(where):
+        return Prompt(tuple(Message(role, text) for role, text in turns))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tutelage.corpus.prompts import PromptItem, Split, load_prompts
+from tutelage.corpus.prompts import PromptItem, PromptKind, Split, load_prompts
 from tutelage.corpus.records import (
     judgment_from_record,
     judgment_to_record,
@@ -182,9 +182,10 @@ def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int,
     """A policy from the initial one by PPO against the train-PM, watched by the held-out PM."""
     recipe, trunk = workshop.recipe, workshop.trunk
     share = recipe.ppo.red_team_share
+    mixture: dict[PromptKind, float] = {"helpful": 1 - share, "red_team": share}
     sources = [
         PromptSource([trunk.encoder.prompt_ids(item.prompt) for item in load_prompts("ppo", kind)], weight)
-        for kind, weight in (("helpful", 1 - share), ("red_team", share))
+        for kind, weight in mixture.items()
     ]
     models = workshop.preference_model(train_pm, "train_pm"), workshop.preference_model(heldout, "heldout")
     with progress_bar(f"round {number}: PPO", recipe.ppo.steps, "steps") as bar:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.training.adapter_critic import AdapterCritic
@@ -19,11 +20,12 @@ from tutelage.training.prompt_order import StepPlan
 from tutelage.training.reference import ADAPTER as REFERENCE
 from tutelage.training.reference import MovingReference
 from tutelage.training.rewards import Spread, plain_score, scaled, steered
-from tutelage.training.rollouts import Models, PreferenceModel, RolloutBatch
+from tutelage.training.rollouts import Models, PreferenceModel, RolloutBatch, roll_out
 from tutelage.training.schedule import halved, rate_factor
 from tutelage.training.update import by_prompt, update_policy
 
 CRITIC_SEED = 1  # beside the policy's: two fresh adapters are not to begin alike
+SEEDS = 1_000_003  # sampling seeds of one training's steps lie so far from those of the next seed's
 
 
 class Learner:
@@ -37,10 +39,11 @@ class Learner:
         initial: str | None,
         train_pm: PreferenceModel,
         heldout: PreferenceModel | None,
+        parameters: SamplingParameters,
         settings: PolicySettings,
         seed: int,
     ) -> None:
-        self._trunk, self._settings = trunk, settings
+        self._trunk, self._parameters, self._settings, self._seed = trunk, parameters, settings, seed
         _begin(trunk, policy, initial, settings, seed)
         self._optimizer = MasterAdamW(
             (trunk.adapter_parameters(policy).values(), settings.learning_rate), clip_norm=settings.clip_norm
@@ -54,12 +57,15 @@ class Learner:
         self._within: dict[str, Tensor] = {}
         self.kl_weight = settings.kl_weight
 
-    @property
-    def wants_features(self) -> bool:
-        """Whether the critic reads the train-PM's features."""
-        return isinstance(self._critic, HeadCritic)
+    def draw(self, plan: StepPlan, step: int) -> RolloutBatch:
+        """The rollouts of a step: a function of the policy, the plan, the seed and the step alone."""
+        relative = isinstance(self._settings, PPOSettings) and self._settings.delta_reward
+        return roll_out(
+            self._trunk, self.models, plan.prompts, self._settings.samples_per_prompt, self._parameters,
+            self._seed * SEEDS + step, plan.references if relative else (), isinstance(self._critic, HeadCritic),
+        )  # fmt: skip
 
-    def learn(self, batch: RolloutBatch, plan: StepPlan, seen: Metrics, temperature: float) -> Metrics:
+    def learn(self, batch: RolloutBatch, plan: StepPlan, seen: Metrics) -> Metrics:
         """One step: credit, the critic, the policy, then what follows the policy. `seen`: the batch's own metrics.
 
         Raises:
@@ -75,7 +81,7 @@ class Learner:
             loss_kl_weight = self.kl_weight if isinstance(settings, GRPOSettings) else 0.0
             measured |= update_policy(
                 self._trunk, self.models.policy, learnt, by_prompt(learnt, advantages), self._optimizer, plan, settings,
-                temperature, rate, loss_kl_weight,
+                self._parameters.temperature, rate, loss_kl_weight,
             )  # fmt: skip
             measured["learning_rate"] = settings.learning_rate * rate
         self.kl_weight = steered(self.kl_weight, seen["kl"], settings)

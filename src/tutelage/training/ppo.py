@@ -32,9 +32,9 @@ from tutelage.plumbing.interrupts import interrupts_held_back
 from tutelage.training.checkpoint import Checkpoints, Metrics, Progress
 from tutelage.training.learner import Learner
 from tutelage.training.policy_settings import PolicySettings, PPOSettings
-from tutelage.training.prompt_order import PromptSource, StepPlan, step_plans
+from tutelage.training.prompt_order import PromptSource, step_plans
 from tutelage.training.rewards import check_scores
-from tutelage.training.rollouts import PreferenceModel, RolloutBatch, roll_out
+from tutelage.training.rollouts import PreferenceModel, RolloutBatch
 from tutelage.training.watching import text_measures
 
 OnStep = Callable[[Sequence[Metrics], RolloutBatch], None]
@@ -72,32 +72,20 @@ def train_on_reward(
         KLLimitPassed: see there.
     """
     _require_honourable(parameters, settings, sources)
-    learner = Learner(trunk, policy, initial, train_pm, heldout, settings, seed)
+    learner = Learner(trunk, policy, initial, train_pm, heldout, parameters, settings, seed)
     metrics = _go_on(learner, checkpoints)
     plans = islice(step_plans(sources, settings, seed), len(metrics), None)
-
-    def draw(plan: StepPlan, step: int) -> RolloutBatch:
-        references = plan.references if isinstance(settings, PPOSettings) and settings.delta_reward else ()
-        return roll_out(
-            trunk, learner.models, plan.prompts, settings.samples_per_prompt, parameters, seed * 1_000_003 + step,
-            references, learner.wants_features,
-        )  # fmt: skip
-
     try:
         while len(metrics) < settings.steps and not _budget_is_spent(metrics, settings):
-            step, started = len(metrics), time.perf_counter()
-            plan = next(plans)
-            batch = draw(plan, step)
-            check_scores(batch, step)
-            measured = {"step": step, "responses": (step + 1) * len(batch.flat), **describe(batch, settings)}
-            _hold_to_limit(learner, measured, settings)
+            step, started, plan = len(metrics), time.perf_counter(), next(plans)
+            batch = learner.draw(plan, step)
+            measured = _measure(learner, batch, step, settings)
             checked = check_first_step(trunk, policy, batch, parameters, settings) if step == 0 else {}
             sampled = time.perf_counter()
             # What is learnt from a batch is learnt whole or not at all: a Ctrl-C is heard before or after.
             with interrupts_held_back():
-                measured["kl_weight"] = learner.kl_weight
                 if not _budget_is_spent([measured], settings):
-                    measured |= learner.learn(batch, plan, measured, parameters.temperature)
+                    measured |= learner.learn(batch, plan, measured)
                 now = time.perf_counter()
                 seconds = {"sampling_seconds": batch.sampling_seconds, "rollout_seconds": sampled - started}
                 metrics.append({**measured, **checked, "seconds": now - started, **seconds})
@@ -105,8 +93,8 @@ def train_on_reward(
                 if checkpoints is not None and (step + 1) % checkpoints.every == 0:
                     checkpoints.save(Progress(metrics, learner.state_tensors()))
         if settings.kl_limit is not None and not _budget_is_spent(metrics, settings):
-            last = draw(next(plans), settings.steps)  # what the last update has led to is seen only here
-            _hold_to_limit(learner, {"step": settings.steps, **describe(last, settings)}, settings)
+            # What the last update has led to is seen in no batch but this one.
+            _measure(learner, learner.draw(next(plans), settings.steps), settings.steps, settings)
     except KeyboardInterrupt:
         if checkpoints is not None:
             checkpoints.save(Progress(metrics, learner.state_tensors()))
@@ -114,11 +102,34 @@ def train_on_reward(
     return metrics
 
 
+def _measure(learner: Learner, batch: RolloutBatch, step: int, settings: PolicySettings) -> Metrics:
+    """What is seen of a batch before anything is learnt from it.
+
+    Raises:
+        CheckFailed: its scores say nothing.
+        KLLimitPassed: the policy has gone too far.
+    """
+    check_scores(batch, step)
+    measured = {"step": step, "responses": (step + 1) * len(batch.flat), **describe(batch, settings)}
+    distance = _distance(measured)
+    if settings.kl_limit is not None and distance > settings.kl_limit:
+        learner.step_back()
+        raise KLLimitPassed(
+            f"before step {step} the policy is {distance:.2f} nats a response from the initial one, beyond "
+            f"kl_limit = {settings.kl_limit}; the policy of the step before is kept. Raise kl_weight or lower the "
+            "learning rate"
+        )
+    return {**measured, "kl_weight": learner.kl_weight}
+
+
 def _require_honourable(
     parameters: SamplingParameters, settings: PolicySettings, sources: Sequence[PromptSource]
 ) -> None:
-    if parameters.top_p < 1:
-        raise InputError(f"PPO needs top_p = 1, not {parameters.top_p}: what is cut off has no log-prob to learn from")
+    if not parameters.trainable:
+        raise InputError(
+            "sampling must be without top_p, top_k and min_p, at a temperature above 0: what is left out has no "
+            "log-prob to learn from"
+        )
     if isinstance(settings, PPOSettings) and settings.delta_reward and not all(source.references for source in sources):
         raise InputError("delta_reward needs a reference response to every prompt; give comparisons as prompts")
 
@@ -134,22 +145,12 @@ def _go_on(learner: Learner, checkpoints: Checkpoints | None) -> list[Metrics]:
 
 def _distance(measured: Metrics) -> float:
     """KL to the initial policy, nats a response."""
-    return float(measured.get("kl_initial", measured["kl"]))
+    distance: float = measured["kl_initial"] if "kl_initial" in measured else measured["kl"]
+    return distance
 
 
 def _budget_is_spent(metrics: Sequence[Metrics], settings: PolicySettings) -> bool:
     return settings.kl_budget is not None and bool(metrics) and _distance(metrics[-1]) > settings.kl_budget
-
-
-def _hold_to_limit(learner: Learner, measured: Metrics, settings: PolicySettings) -> None:
-    distance = _distance(measured)
-    if settings.kl_limit is not None and distance > settings.kl_limit:
-        learner.step_back()
-        raise KLLimitPassed(
-            f"before step {measured['step']} the policy is {distance:.2f} nats a response from the initial one, beyond "
-            f"kl_limit = {settings.kl_limit}; the policy of the step before is kept. Raise kl_weight or lower the "
-            "learning rate"
-        )
 
 
 def check_first_step(

@@ -124,13 +124,15 @@ def roll_out(
     seconds = time.perf_counter() - started
     drawn = [Group(prompt, tuple(draw.ids for draw in row)) for prompt, row in zip(prompts, samples, strict=True)]
     shown = [[shown_ids(trunk.encoder, draw) for draw in row] for row in samples]
-    both = [read_beside(*row) for row in zip(drawn, shown, references or [None] * len(drawn), strict=True)]
+    beside: Sequence[Ids | None] = references or [None] * len(drawn)
+    both = [read_beside(*row) for row in zip(drawn, shown, beside, strict=True)]
     groups, places = [group for group, _ in both], [where for _, where in both]
     judge = models.train_pm
+    features: Sequence[Sequence[Floats | None]] = [[None] * n for _ in drawn]
     if with_features:
         scores, features = score_with_features(trunk, judge.adapter, judge.head, groups)
     else:
-        scores, features = score_branches(trunk, judge.adapter, judge.head, groups), [[None] * n for _ in drawn]  # type: ignore[list-item]
+        scores = score_branches(trunk, judge.adapter, judge.head, groups)
     watched = score_branches(trunk, models.heldout.adapter, models.heldout.head, groups) if models.heldout else None
     reference = branch_logprobs(trunk, models.reference, drawn, parameters.temperature)
     moved = models.reference != models.initial

@@ -1,6 +1,6 @@
 """The update of a policy by a batch of rollouts: the clipped objective, in passes, minibatches and micro-batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ def update_policy(
 
 
 def micro_batches(
-    trunk: Trunk, batch: RolloutBatch, part: Sequence[int], token_budget: int
+    trunk: Trunk, batch: RolloutBatch, part: Iterable[int], token_budget: int
 ) -> Iterator[tuple[Rows, list[int]]]:
     """The prompts of a minibatch that have responses, as rows of at most `token_budget` tokens, with their places."""
     kept = [int(place) for place in part if batch.rollouts[place]]
