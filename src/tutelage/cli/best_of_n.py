@@ -147,8 +147,8 @@ class TrainBestOfN:
 
     def _read(self, trunk: "Trunk") -> tuple[list[Ids], list[Ids]]:
         """Prompts to learn from and those held out, by first human turn."""
-        from tutelage.corpus.training_prompts import read_training_prompts
         from tutelage.corpus.splits import bucket
+        from tutelage.corpus.training_prompts import read_training_prompts
 
         parts: tuple[list[Ids], list[Ids]] = ([], [])
         for prompt in dict.fromkeys(prompt for path in self.prompts for prompt in read_training_prompts(path)[0]):

@@ -182,7 +182,7 @@ class Bench:
         prompts = [prompt for source in sources for prompt in source.prompts]
         order = cycle(np.random.default_rng(seed).permutation(len(prompts)).tolist())
         choices: list[Choice] = []
-        while time.perf_counter() - started < DRAWING * seconds:
+        while not choices or time.perf_counter() - started < DRAWING * seconds:
             part = [prompts[place] for place in islice(order, 4)]
             choices += choose(trunk, None, part, BEST_OF, parameters, 1000 * seed + len(choices), *models)
         settings = DemonstrationSettings(rank=self.workshop.recipe.ppo.rank)
