@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tutelage.corpus.records import comparison_to_record
+from tutelage.dialogue import Kind
 from tutelage.loop.recipe import Recipe, load_recipe
 from tutelage.loop.stages import Workshop
 from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.files import write_jsonl
 from tutelage.studies.points import Point
 from tutelage.studies.policies import (
     POLICY_STUDIES,
@@ -75,7 +78,7 @@ def test_a_policy_that_pays_dearly_for_distance_stays_near(recipe: Recipe, tmp_p
 
 
 def test_halves_share_no_prompt_and_differ_by_seed(recipe: Recipe, tmp_path: Path) -> None:
-    bench = Bench(Workshop(recipe), planted(60, 0), tmp_path, 1)
+    bench = Bench(Workshop(recipe), planted(60, 0), False, tmp_path, 1, None)
     halves = [bench.halves(seed) for seed in (0, 1)]
     for half, other in halves:
         assert not {one.prompt for one in half} & {one.prompt for one in other}
@@ -95,3 +98,19 @@ def test_points_of_another_recipe_are_refused(recipe: Recipe, tmp_path: Path) ->
     run_policy_study("kl", short, SCALE, tmp_path)
     with pytest.raises(InputError, match="other data or settings"):
         run_policy_study("kl", recipe, SCALE, tmp_path)
+
+
+def test_with_peoples_comparisons_the_crowd_judges_nothing(recipe: Recipe, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "helpful.jsonl", map(comparison_to_record, planted(40, 0)))
+    files: dict[Kind, Path] = {"helpful": tmp_path / "helpful.jsonl"}
+    short = replace(recipe, ppo=replace(recipe.ppo, steps=2))
+    scale = replace(SCALE, methods=("rloo",), pairs=8)
+    for study in ("methods", "weight"):
+        points = run_policy_study(study, short, scale, tmp_path / "s", files)
+        assert not any("wins" in point["final"] for point in points)
+        page = write_policy_page(study, points, short, "command", tmp_path / "s").read_text()
+        assert "people's own" in page
+        assert "chosen" not in page
+    assert not (tmp_path / "s" / "comparisons").exists()
+    with pytest.raises(InputError, match="simulated crowd"):
+        run_policy_study("tension", short, scale, tmp_path / "s", files)

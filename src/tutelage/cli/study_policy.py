@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.markdown import Markdown
 
+from tutelage.dialogue import Kind
 from tutelage.plumbing.errors import InputError
 
 
@@ -43,6 +44,12 @@ class StudyPolicy:
     """What each method may take, of the study methods."""
     answers: int = 4
     """Answers to each of the 57 validation prompts by which a policy is judged."""
+    pairs: int | None = None
+    """Comparisons a preference model is trained on, where they are not what is varied; None: all of its half."""
+    helpful: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """JSONL or JSONL.gz file of people's helpful comparisons, in place of the simulated crowd's."""
+    harmless: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Likewise, of harmless ones. With either, policies are judged by the held-out preference model alone."""
     json: bool = False
     """Print one JSON object on standard output."""
 
@@ -58,8 +65,10 @@ class StudyPolicy:
         recipe = load_recipe(self.recipe)
         if self.steps is not None:
             recipe = replace(recipe, ppo=replace(recipe.ppo, steps=self.steps))
-        scale = PolicyScale(self.seeds, self.sizes, self.weights, self.methods, self.seconds, self.answers)
-        points = run_policy_study(self.study, recipe, scale, self.out)
+        scale = PolicyScale(self.seeds, self.sizes, self.weights, self.methods, self.seconds, self.answers, self.pairs)
+        named: dict[Kind, Path | None] = {"helpful": self.helpful, "harmless": self.harmless}
+        files = {kind: path for kind, path in named.items() if path is not None}
+        points = run_policy_study(self.study, recipe, scale, self.out, files)
         page = write_policy_page(self.study, points, recipe, "tutelage " + shlex.join(sys.argv[1:]), self.out)
         return {"study": self.study, "points": points, "page": str(page)}
 
@@ -69,9 +78,9 @@ class StudyPolicy:
         console.print(f"page: {result['page']}", highlight=False)
 
     def _require_sensible(self) -> None:
-        counts = {"--seeds": self.seeds, "--answers": self.answers, "--steps": 1 if self.steps is None else self.steps}
+        counts = {"--seeds": self.seeds, "--answers": self.answers, "--steps": self.steps, "--pairs": self.pairs}
         for flag, count in {**counts, "--sizes": min(self.sizes, default=0)}.items():
-            if count < 1:
+            if count is not None and count < 1:
                 raise InputError(f"{flag} must be at least 1, not {count}")
         if not (self.weights and self.methods):
             raise InputError("--weights and --methods need a value each")

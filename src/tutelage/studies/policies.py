@@ -21,6 +21,8 @@ import numpy as np
 
 from tutelage.corpus.prompts import PromptItem, load_prompts
 from tutelage.corpus.records import comparison_to_record
+from tutelage.corpus.rules import DropCounts
+from tutelage.corpus.sources import read_comparisons
 from tutelage.corpus.splits import split_by_prompt
 from tutelage.dialogue import Comparison, Kind, Response
 from tutelage.evaluation.expected import expected_wins
@@ -78,6 +80,8 @@ class PolicyScale:
     """what each method may take, sampling, scoring and learning together"""
     answers: int = 4
     """answers to each validation prompt by which a policy is judged"""
+    pairs: int | None = None
+    """comparisons a preference model is trained on where they are not what is varied; None: all of its half"""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,11 @@ class Bench:
 
     workshop: Workshop
     comparisons: Sequence[Comparison]
+    by_crowd: bool
+    """whether the comparisons are the simulated crowd's, so that it can say what a policy is worth to it"""
     place: Path
     answers: int
+    pairs: int | None
 
     def halves(self, seed: int, kind: Kind | None = None) -> tuple[list[Comparison], list[Comparison]]:
         """The comparisons (of one kind) for train-PM and held-out PM, without a common first human turn."""
@@ -95,8 +102,8 @@ class Bench:
         return split_by_prompt(wanted, 0.5, f"{SALT} {seed}")
 
     def models(self, seed: int, size: int | None = None, kind: Kind | None = None) -> Models:
-        """Train-PM and held-out PM of the two halves, `size` comparisons each (None: all)."""
-        train, heldout = (mix(half, size, None, seed) for half in self.halves(seed, kind))
+        """Train-PM and held-out PM of the two halves, `size` comparisons each (None: `pairs`; and if that is None, all)."""
+        train, heldout = (mix(half, size or self.pairs, None, seed) for half in self.halves(seed, kind))
         return self._model("train_pm", train, seed), self._model("heldout", heldout, seed)
 
     def _model(self, adapter: str, comparisons: Sequence[Comparison], seed: int) -> PreferenceModel:
@@ -136,12 +143,14 @@ class Bench:
             return [_responses(row) for row in sample(trunk, self.asked, self.answers, parameters, seed=1)]
 
     def judged(self, models: Models) -> Point:
-        """What the trained policy is worth on the validation prompts: scores, distance, and the crowd's choices."""
+        """What the trained policy is worth on the validation prompts: scores, distance, the crowd's choices if it judges."""
         trunk, parameters = self.workshop.trunk, self.workshop.recipe.sampling
         choices = choose(trunk, POLICY, self.asked, self.answers, parameters, 1, *models)
+        measured = describe_choices(trunk, choices, parameters.temperature)
+        if not self.by_crowd:
+            return measured
         answers = [_responses(choice.samples) for choice in choices]
         wins = expected_wins(self.items, answers, self.base_answers, self.workshop.heldout_crowd)
-        measured = describe_choices(trunk, choices, parameters.temperature)
         return {**measured, "wins": {kind: asdict(interval) for kind, interval in wins.items()}}
 
     def trained(
@@ -199,29 +208,50 @@ class _TimeIsUp(Exception):
     """Ends a training at a step's end."""
 
 
-def run_policy_study(study: PolicyStudy, recipe: Recipe, scale: PolicyScale, place: Path) -> list[Point]:
+def run_policy_study(
+    study: PolicyStudy, recipe: Recipe, scale: PolicyScale, place: Path, files: Mapping[Kind, Path] | None = None
+) -> list[Point]:
     """The points of a study; those that `place` holds are not measured again.
 
+    `files`: comparisons by people, by kind, in place of those that the crowd makes of the recipe's first round. The
+    crowd then judges nothing.
+
     Raises:
-        InputError: `place` holds points of other settings, or the recipe collects too few comparisons.
+        InputError: `place` holds points of other settings, a file cannot be read, there are too few comparisons, or the
+            study is one that only the crowd can judge.
     """
+    if files and study == "tension":
+        raise InputError("tension is judged by the simulated crowd, which files of people's choices leave out")
     # Settings may be chosen by a study: its prompts and its judges are those of validation.
     workshop = Workshop(replace(recipe, evaluation=replace(recipe.evaluation, split="validation")))
-    collected = place / "comparisons"
-    if not collected.exists():
-        with replacing(collected) as beside:
-            beside.mkdir(parents=True)
-            collect(workshop, first_deployed(recipe), 1, beside)
-    comparisons, _ = drop_weakest(duels(read_judgments(collected)), recipe.preference.min_strength)
-    if not comparisons:
-        raise InputError(f"recipe {recipe.name}: no comparison is left to train on; set collection.prompts higher")
+    if files:
+        comparisons, hashes = _read(files), {kind: sha256(path) for kind, path in files.items()}
+    else:
+        comparisons, hashes = _collected(workshop, place / "comparisons")
+    kept, _ = drop_weakest(comparisons, recipe.preference.min_strength)
+    if not kept:
+        raise InputError(f"of {len(comparisons)} comparisons none is left to train on; give or collect more")
     origin = {
-        "study": study, "recipe": asdict(recipe), "comparisons": sha256(collected / "judgments.jsonl"),
-        "answers": scale.answers, **({"seconds": scale.seconds} if study == "methods" else {}),
+        "study": study, "recipe": asdict(recipe), "comparisons": hashes, "answers": scale.answers, "pairs": scale.pairs,
+        **({"seconds": scale.seconds} if study == "methods" else {}),
     }  # fmt: skip
-    bench = Bench(workshop, comparisons, place, scale.answers)
+    bench = Bench(workshop, kept, not files, place, scale.answers, scale.pairs)
     wanted = {"robustness": _robustness, "kl": _kl, "weight": _weights, "methods": _methods, "tension": _tension}[study]
     return measure_points(place / f"{study}.jsonl", origin, wanted(bench, scale))
+
+
+def _collected(workshop: Workshop, place: Path) -> tuple[list[Comparison], dict[str, str]]:
+    """The comparisons of the recipe's first round, collected once, with the hash of the judgments."""
+    if not place.exists():
+        with replacing(place) as beside:
+            beside.mkdir(parents=True)
+            collect(workshop, first_deployed(workshop.recipe), 1, beside)
+    return duels(read_judgments(place)), {"judgments": sha256(place / "judgments.jsonl")}
+
+
+def _read(files: Mapping[Kind, Path]) -> list[Comparison]:
+    counts = DropCounts()
+    return [one for kind, path in files.items() for one in counts.sift(read_comparisons([path], kind=kind))]
 
 
 def _robustness(bench: Bench, scale: PolicyScale) -> Wanted:

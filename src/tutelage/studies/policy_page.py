@@ -34,6 +34,11 @@ QUESTIONS: dict[PolicyStudy, str] = {
     "tension": "A policy trained on helpful comparisons and prompts alone beside one trained on both kinds, each "
     "judged on both (section 4.4).",
 }
+CROWD = (
+    "The people are the simulated crowd: *chosen* is how often its workers are expected to choose the policy's answer "
+    "over the base's on the validation prompts."
+)
+PEOPLE = "The comparisons are people's own; nobody has judged the policies, only the two preference models."
 NAMES = {"size": "comparisons a PM", "weight": "λ_KL", "method": "method", "kinds": "trained on", "seed": "seed"}
 VARIED: dict[PolicyStudy, str] = {
     "robustness": "size", "kl": "seed", "weight": "weight", "methods": "method", "tension": "kinds",
@@ -54,14 +59,12 @@ def write_policy_page(study: PolicyStudy, points: Sequence[Point], recipe: Recip
 
 def _size(points: Sequence[Point], recipe: Recipe) -> str:
     """What the reader must know of the size of it all."""
-    ppo, seconds = recipe.ppo, sum(point["seconds"] for point in points)
+    step = f"{recipe.ppo.prompts_per_step} prompts × {recipe.ppo.samples_per_prompt} answers"
     return (
-        f"Base {recipe.base}, recipe {recipe.name}; a step is {ppo.prompts_per_step} prompts × "
-        f"{ppo.samples_per_prompt} answers of at most {recipe.sampling.max_tokens} tokens. The people are the "
-        "simulated crowd: *chosen* is how often its workers are expected to choose the policy's answer over the base's "
-        "on the validation prompts. Intervals are 95%: over prompts within a run (they say nothing of how "
+        f"Base {recipe.base}, recipe {recipe.name}; a step is {step} of at most {recipe.sampling.max_tokens} tokens. "
+        f"{CROWD if _judged(points) else PEOPLE} Intervals are 95%: over prompts within a run (they say nothing of how "
         "runs differ), over seeds in the table of means. "
-        f"Training took {duration(seconds)} in all."
+        f"Training took {duration(sum(point['seconds'] for point in points))} in all."
     )
 
 
@@ -69,7 +72,8 @@ def _table(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
     """A row a run."""
     names = [name for name in NAMES if name in points[0]]
     header = [NAMES[name] for name in names]
-    header += ["KL, nats", "score, train-PM", "held-out PM", "chosen, helpful", "chosen, harmless"]
+    header += ["KL, nats", "score, train-PM", "held-out PM"]
+    header += ["chosen, helpful", "chosen, harmless"] if _judged(points) else []
     with_curve = study in ("kl", "robustness")
     header += ["line, train-PM: slope, R²", "held-out PM", "they part at step"] if with_curve else ["tokens", "time"]
     return markdown_table(header, [_row(point, names, with_curve) for point in points])
@@ -79,7 +83,8 @@ def _row(point: Point, names: Sequence[str], with_curve: bool) -> Row:
     final = point["final"]
     cells = [str(point[name]) for name in names] + [f"{final['kl']:.1f}"]
     cells += [_score(final[key]) for key in ("reward", "heldout_reward")]
-    cells += [_share(final["wins"].get(kind)) for kind in ("helpful", "harmless")]
+    if "wins" in final:
+        cells += [_share(final["wins"].get(kind)) for kind in ("helpful", "harmless")]
     if not with_curve:
         return [*cells, f"{final['length']:.0f}", duration(point["seconds"])]
     shows = point["shows"]
@@ -90,15 +95,12 @@ def _means(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
     """A row a value of what is varied: means over the seeds with their intervals, where there is more than one."""
     if study == "kl" or len({point["seed"] for point in points}) < 2:
         return []
-    key = VARIED[study]
-    rows = [
-        [
-            str(value),
-            *(_over_seeds([read(p) for p in points if p[key] == value], form) for read, form in MEASURES.values()),
-        ]
-        for value in dict.fromkeys(point[key] for point in points)
-    ]
-    return ["Means over the seeds:", "", *markdown_table([NAMES[key], *MEASURES], rows)]
+    key, measures = VARIED[study], _measures(points)
+    rows = []
+    for value in dict.fromkeys(point[key] for point in points):
+        runs = [point for point in points if point[key] == value]
+        rows.append([str(value), *(_over_seeds([read(run) for run in runs], form) for read, form in measures.values())])
+    return ["Means over the seeds:", "", *markdown_table([NAMES[key], *measures], rows)]
 
 
 def _over_seeds(values: Sequence[float], form: str) -> str:
@@ -106,12 +108,22 @@ def _over_seeds(values: Sequence[float], form: str) -> str:
     return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
 
 
-MEASURES: dict[str, tuple[Callable[[Point], float], str]] = {
+Measure = tuple[Callable[[Point], float], str]
+MEASURES: dict[str, Measure] = {
     "KL, nats": (lambda point: point["final"]["kl"], ".1f"),
     "score, train-PM": (lambda point: point["final"]["reward"]["value"], "+.2f"),
     "held-out PM": (lambda point: point["final"]["heldout_reward"]["value"], "+.2f"),
-    "chosen, all": (lambda point: point["final"]["wins"]["all"]["value"], ".1%"),
 }
+CHOSEN: Measure = (lambda point: point["final"]["wins"]["all"]["value"], ".1%")
+
+
+def _judged(points: Sequence[Point]) -> bool:
+    """Whether the crowd has said what the policies are worth to it."""
+    return all("wins" in point["final"] for point in points)
+
+
+def _measures(points: Sequence[Point]) -> dict[str, Measure]:
+    return MEASURES | ({"chosen, all": CHOSEN} if _judged(points) else {})
 
 
 def _score(record: dict[str, float]) -> str:
@@ -152,24 +164,22 @@ def _by_weight(points: Sequence[Point]) -> dict[str, Figure]:
         return np.array([np.mean([read(p) for p in points if p["weight"] == weight]) for weight in weights])
 
     panels = [
-        Panel("KL from the initial policy", "nats", [Series("mean over seeds", across, mean(MEASURES["KL, nats"][0]))]),
-        Panel("score, train-PM", "nats", [Series("mean over seeds", across, mean(MEASURES["score, train-PM"][0]))]),
-        Panel("score, held-out PM", "nats", [Series("mean over seeds", across, mean(MEASURES["held-out PM"][0]))]),
-        Panel("chosen over the base", "share", [Series("mean over seeds", across, mean(MEASURES["chosen, all"][0]))]),
+        Panel(name, "", [Series("mean over seeds", across, mean(read))])
+        for name, (read, _) in _measures(points).items()
     ]
     figure = panels_plot(panels, "λ_KL")
-    for axes in figure.axes:
+    for axes in figure.axes if weights[0] > 0 else []:
         axes.set_xscale("log")
     return {"weights": figure}
 
 
 def _by_method(points: Sequence[Point]) -> dict[str, Figure]:
-    estimates = [Estimate(_label(point), **point["final"]["wins"]["all"]) for point in points]
-    return {
-        "chosen": interval_plot(
-            estimates, "chosen over the base, share", lambda e: percent(e.value), (0.5, "no difference")
-        )
-    }
+    if _judged(points):
+        chosen = [Estimate(_label(point), **point["final"]["wins"]["all"]) for point in points]
+        half = (0.5, "no difference")
+        return {"chosen": interval_plot(chosen, "chosen over the base, share", lambda e: percent(e.value), half)}
+    scores = [Estimate(_label(point), **point["final"]["heldout_reward"]) for point in points]
+    return {"scores": interval_plot(scores, "score by the held-out PM, nats", lambda e: f"{e.value:+.2f}")}
 
 
 def _both_axes(points: Sequence[Point]) -> dict[str, Figure]:
