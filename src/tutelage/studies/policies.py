@@ -102,7 +102,7 @@ class Bench:
         return split_by_prompt(wanted, 0.5, f"{SALT} {seed}")
 
     def models(self, seed: int, size: int | None = None, kind: Kind | None = None) -> Models:
-        """Train-PM and held-out PM of the two halves, `size` comparisons each (None: `pairs`; and if that is None, all)."""
+        """Train-PM and held-out PM of the two halves, `size` (None: `pairs`) comparisons each."""
         train, heldout = (mix(half, size or self.pairs, None, seed) for half in self.halves(seed, kind))
         return self._model("train_pm", train, seed), self._model("heldout", heldout, seed)
 
@@ -143,7 +143,7 @@ class Bench:
             return [_responses(row) for row in sample(trunk, self.asked, self.answers, parameters, seed=1)]
 
     def judged(self, models: Models) -> Point:
-        """What the trained policy is worth on the validation prompts: scores, distance, the crowd's choices if it judges."""
+        """What the policy is worth on the validation prompts: scores, distance, and if it judges the crowd's choices."""
         trunk, parameters = self.workshop.trunk, self.workshop.recipe.sampling
         choices = choose(trunk, POLICY, self.asked, self.answers, parameters, 1, *models)
         measured = describe_choices(trunk, choices, parameters.temperature)
@@ -224,10 +224,7 @@ def run_policy_study(
         raise InputError("tension is judged by the simulated crowd, which files of people's choices leave out")
     # Settings may be chosen by a study: its prompts and its judges are those of validation.
     workshop = Workshop(replace(recipe, evaluation=replace(recipe.evaluation, split="validation")))
-    if files:
-        comparisons, hashes = _read(files), {kind: sha256(path) for kind, path in files.items()}
-    else:
-        comparisons, hashes = _collected(workshop, place / "comparisons")
+    comparisons, hashes = _read(files) if files else _collected(workshop, place / "comparisons")
     kept, _ = drop_weakest(comparisons, recipe.preference.min_strength)
     if not kept:
         raise InputError(f"of {len(comparisons)} comparisons none is left to train on; give or collect more")
@@ -249,9 +246,10 @@ def _collected(workshop: Workshop, place: Path) -> tuple[list[Comparison], dict[
     return duels(read_judgments(place)), {"judgments": sha256(place / "judgments.jsonl")}
 
 
-def _read(files: Mapping[Kind, Path]) -> list[Comparison]:
-    counts = DropCounts()
-    return [one for kind, path in files.items() for one in counts.sift(read_comparisons([path], kind=kind))]
+def _read(files: Mapping[Kind, Path]) -> tuple[list[Comparison], dict[str, str]]:
+    """The usable comparisons of the files, with the files' hashes."""
+    rows = (row for kind, path in files.items() for row in read_comparisons([path], kind=kind))
+    return list(DropCounts().sift(rows)), {str(kind): sha256(path) for kind, path in files.items()}
 
 
 def _robustness(bench: Bench, scale: PolicyScale) -> Wanted:
