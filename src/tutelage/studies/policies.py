@@ -143,7 +143,7 @@ class Bench:
             return [_responses(row) for row in sample(trunk, self.asked, self.answers, parameters, seed=1)]
 
     def judged(self, models: Models) -> Point:
-        """What the policy is worth on the validation prompts: scores, distance, and if it judges the crowd's choices."""
+        """What the policy is worth on the validation prompts: scores, distance, the crowd's choices if it judges."""
         trunk, parameters = self.workshop.trunk, self.workshop.recipe.sampling
         choices = choose(trunk, POLICY, self.asked, self.answers, parameters, 1, *models)
         measured = describe_choices(trunk, choices, parameters.temperature)
