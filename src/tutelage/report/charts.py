@@ -29,6 +29,12 @@ from tutelage.statistics.overoptimisation import Line, fitted_line, parting
 Record = dict[str, Any]
 RATINGS, REWARD_AGAINST_KL = "ratings", "reward-against-kl"
 TRAIN_PM, HELDOUT_PM = "train-PM (what PPO sees)", "held-out PM (what it never sees)"
+ANSWERS = {
+    "entropy": ("entropy", "nats per token"),
+    "length": ("response length", "tokens"),
+    "repetition": ("word triples said before in the same response", "share"),
+    "refusals": ("refusals", "share"),
+}
 
 
 def _records(parent: Any, key: str) -> list[Record]:
@@ -165,7 +171,7 @@ def step_panels(summary: Record, fields: dict[str, tuple[str, str]]) -> Figure |
 
 
 def _entropy_and_length(summary: Record) -> Figure | None:
-    return step_panels(summary, {"entropy": ("entropy", "nats per token"), "length": ("response length", "tokens")})
+    return step_panels(summary, ANSWERS)
 
 
 def _health(summary: Record) -> Figure | None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from tutelage.report.charts import ANSWERS, REWARD_AGAINST_KL, step_panels
 from tutelage.report.charts import CHARTS as RUN_CHARTS
-from tutelage.report.charts import REWARD_AGAINST_KL, step_panels
 from tutelage.report.figures import Bars, Panel, Series, bars_plot, panels_plot
 from tutelage.report.plain import duration, is_number, percent
 from tutelage.statistics.best_of import best_of_kl
@@ -20,13 +20,7 @@ DISTANCE: Fields = {
     "kl": ("KL from the initial policy", "nats per response"),
     "kl_weight": ("λ, what a nat of it costs", "score"),
 }
-ANSWERS: Fields = {
-    "entropy": ("entropy", "nats per token"),
-    "length": ("response length", "tokens"),
-    "truncated": ("cut off at the length limit", "share"),
-    "repetition": ("word triples said before in the same answer", "share"),
-    "refusals": ("refusals", "share"),
-}
+TRUNCATED: Fields = {"truncated": ("cut off at the length limit", "share")}
 TRAINING: Fields = {
     "clip_fraction": ("clip fraction", "share"),
     "explained_variance": ("explained variance of the critic", "share"),
@@ -74,7 +68,7 @@ CHARTS: dict[str, Callable[[Record], Figure | None]] = {
     REWARD_AGAINST_KL: partial(_as_round, name=REWARD_AGAINST_KL),
     "pm-scores": partial(_as_round, name="pm-scores"),
     "distance": partial(_steps, fields=DISTANCE),
-    "answers": partial(_steps, fields=ANSWERS),
+    "answers": partial(_steps, fields=ANSWERS | TRUNCATED),
     "training": partial(_steps, fields=TRAINING),
     "best-of": _best_of,
     "time": _time,
