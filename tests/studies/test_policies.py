@@ -58,7 +58,7 @@ def test_every_study_has_its_points_and_its_page(recipe: Recipe, place: Path, st
         final = point["final"]
         assert set(final["wins"]) == {"all", "helpful", "harmless"}
         assert all(0 < win["low"] <= win["value"] <= win["high"] < 1 for win in final["wins"].values())
-        assert np.isfinite([final["kl"], final["reward"]["value"], final["heldout_reward"]["value"]]).all()
+        assert np.isfinite([final["kl"], final["gain"]["value"], final["heldout_gain"]["value"]]).all()
     page = write_policy_page(study, points, recipe, f"tutelage study-policy {study}", place).read_text()
     assert page.startswith(f"# {TITLES[study]}\n")
     assert ("Means over the seeds" in page) == (study == "tension")

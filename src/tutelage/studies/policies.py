@@ -36,8 +36,9 @@ from tutelage.plumbing.files import replacing, sha256
 from tutelage.plumbing.progress import progress_bar
 from tutelage.report.rl_page import findings
 from tutelage.sampling.sampler import Sample, sample
+from tutelage.statistics.intervals import mean_interval
 from tutelage.studies.points import Point, measure_points
-from tutelage.training.best_of_n import Choice, choose, describe_choices, learn_from_best
+from tutelage.training.best_of_n import Choice, choose, describe_choices, learn_from_best, scores_of
 from tutelage.training.demonstrations import DemonstrationSettings
 from tutelage.training.mixture import mix
 from tutelage.training.pairs import drop_weakest
@@ -136,22 +137,34 @@ class Bench:
         return [self.workshop.trunk.encoder.prompt_ids(item.prompt) for item in self.items]
 
     @cached_property
-    def base_answers(self) -> list[list[Response]]:
+    def base_samples(self) -> list[list[Sample]]:
         """The base's answers to the validation prompts, the same for all points."""
         trunk, parameters = self.workshop.trunk, self.workshop.recipe.sampling
         with trunk.using(None):
-            return [_responses(row) for row in sample(trunk, self.asked, self.answers, parameters, seed=1)]
+            return sample(trunk, self.asked, self.answers, parameters, seed=1)
 
     def judged(self, models: Models) -> Point:
         """What the policy is worth on the validation prompts: scores, distance, the crowd's choices if it judges."""
         trunk, parameters = self.workshop.trunk, self.workshop.recipe.sampling
         choices = choose(trunk, POLICY, self.asked, self.answers, parameters, 1, *models)
-        measured = describe_choices(trunk, choices, parameters.temperature)
+        measured = {**describe_choices(trunk, choices, parameters.temperature), **self._gains(choices, models)}
         if not self.by_crowd:
             return measured
-        answers = [_responses(choice.samples) for choice in choices]
-        wins = expected_wins(self.items, answers, self.base_answers, self.workshop.heldout_crowd)
+        ours, base = (
+            [[Response(draw.text, draw.finish) for draw in row] for row in samples]
+            for samples in ([choice.samples for choice in choices], self.base_samples)
+        )
+        wins = expected_wins(self.items, ours, base, self.workshop.heldout_crowd)
         return {**measured, "wins": {kind: asdict(interval) for kind, interval in wins.items()}}
+
+    def _gains(self, choices: Sequence[Choice], models: Models) -> Point:
+        """How far above the base's answers either model scores the policy's, nats, with intervals over prompts."""
+        after = [[c.scores for c in choices], [c.heldout_scores for c in choices if c.heldout_scores is not None]]
+        before = (scores_of(self.workshop.trunk, model, self.asked, self.base_samples) for model in models)
+        return {
+            name: asdict(mean_interval(np.mean(ours, axis=1) - np.mean(base, axis=1), range(len(ours))))
+            for name, ours, base in zip(("gain", "heldout_gain"), after, before, strict=True)
+        }
 
     def trained(
         self,
@@ -198,10 +211,6 @@ class Bench:
         learn_from_best(trunk, POLICY, choices, settings, parameters.temperature, seed)
         took = time.perf_counter() - started
         return {"curve": [], "favourites": len(choices), "final": self.judged(models), "seconds": took}
-
-
-def _responses(samples: Sequence[Sample]) -> list[Response]:
-    return [Response(draw.text, draw.finish) for draw in samples]
 
 
 class _TimeIsUp(Exception):

@@ -61,7 +61,8 @@ def _size(points: Sequence[Point], recipe: Recipe) -> str:
     """What the reader must know of the size of it all."""
     step = f"{recipe.ppo.prompts_per_step} prompts × {recipe.ppo.samples_per_prompt} answers"
     return (
-        f"Base {recipe.base}, recipe {recipe.name}; a step is {step} of at most {recipe.sampling.max_tokens} tokens. "
+        f"Base {recipe.base}, recipe {recipe.name}; a step is {step} of at most {recipe.sampling.max_tokens} tokens. A "
+        "gain is how far above the base's answers to the validation prompts a PM scores the policy's, in nats. "
         f"{CROWD if _judged(points) else PEOPLE} Intervals are 95%: over prompts within a run (they say nothing of how "
         "runs differ), over seeds in the table of means. "
         f"Training took {duration(sum(point['seconds'] for point in points))} in all."
@@ -72,7 +73,7 @@ def _table(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
     """A row a run."""
     names = [name for name in NAMES if name in points[0]]
     header = [NAMES[name] for name in names]
-    header += ["KL, nats", "score, train-PM", "held-out PM"]
+    header += ["KL, nats", "gain, train-PM", "gain, held-out PM"]
     header += ["chosen, helpful", "chosen, harmless"] if _judged(points) else []
     with_curve = study in ("kl", "robustness")
     header += ["line, train-PM: slope, R²", "held-out PM", "they part at step"] if with_curve else ["tokens", "time"]
@@ -82,7 +83,7 @@ def _table(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
 def _row(point: Point, names: Sequence[str], with_curve: bool) -> Row:
     final = point["final"]
     cells = [str(point[name]) for name in names] + [f"{final['kl']:.1f}"]
-    cells += [_score(final[key]) for key in ("reward", "heldout_reward")]
+    cells += [_score(final[key]) for key in ("gain", "heldout_gain")]
     if "wins" in final:
         cells += [_share(final["wins"].get(kind)) for kind in ("helpful", "harmless")]
     if not with_curve:
@@ -111,8 +112,8 @@ def _over_seeds(values: Sequence[float], form: str) -> str:
 Measure = tuple[Callable[[Point], float], str]
 MEASURES: dict[str, Measure] = {
     "KL, nats": (lambda point: point["final"]["kl"], ".1f"),
-    "score, train-PM": (lambda point: point["final"]["reward"]["value"], "+.2f"),
-    "held-out PM": (lambda point: point["final"]["heldout_reward"]["value"], "+.2f"),
+    "gain, train-PM": (lambda point: point["final"]["gain"]["value"], "+.2f"),
+    "gain, held-out PM": (lambda point: point["final"]["heldout_gain"]["value"], "+.2f"),
 }
 CHOSEN: Measure = (lambda point: point["final"]["wins"]["all"]["value"], ".1%")
 
@@ -178,8 +179,10 @@ def _by_method(points: Sequence[Point]) -> dict[str, Figure]:
         chosen = [Estimate(_label(point), **point["final"]["wins"]["all"]) for point in points]
         half = (0.5, "no difference")
         return {"chosen": interval_plot(chosen, "chosen over the base, share", lambda e: percent(e.value), half)}
-    scores = [Estimate(_label(point), **point["final"]["heldout_reward"]) for point in points]
-    return {"scores": interval_plot(scores, "score by the held-out PM, nats", lambda e: f"{e.value:+.2f}")}
+    scores = [Estimate(_label(point), **point["final"]["heldout_gain"]) for point in points]
+    return {
+        "scores": interval_plot(scores, "score above the base's by the held-out PM, nats", lambda e: f"{e.value:+.2f}")
+    }
 
 
 def _both_axes(points: Sequence[Point]) -> dict[str, Figure]:

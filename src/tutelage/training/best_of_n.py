@@ -74,16 +74,21 @@ def choose(
         part = prompts[start : start + PROMPTS_AT_ONCE]
         with trunk.using(policy):
             samples = sample(trunk, part, n, parameters, seed + start)
-        scores = _scores(trunk, train_pm, part, samples)
-        watched = _scores(trunk, heldout, part, samples) if heldout else [None] * len(part)
+        scores = scores_of(trunk, train_pm, part, samples)
+        watched = scores_of(trunk, heldout, part, samples) if heldout else [None] * len(part)
         choices += [Choice(*row) for row in zip(part, samples, scores, watched, strict=True)]
         on_done(len(part))
     return choices
 
 
-def _scores(
+def scores_of(
     trunk: Trunk, model: PreferenceModel, prompts: Sequence[tuple[int, ...]], samples: Sequence[Sequence[Sample]]
 ) -> list[Floats]:
+    """The model's scores (N,) of the samples of each prompt.
+
+    Raises:
+        CheckFailed: one is not a number.
+    """
     groups = [
         Group(prompt, tuple(shown_ids(trunk.encoder, draw) for draw in row[start : start + ROW_BRANCHES]))
         for prompt, row in zip(prompts, samples, strict=True)
