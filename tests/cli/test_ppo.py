@@ -170,6 +170,19 @@ def test_comparisons_are_prompts_with_references(train_ppo: TrainPPO, planted: P
         replace(train_ppo, settings=settings, overwrite=True).run()
 
 
+def test_under_the_plain_marks_it_trains_and_the_human_mark_is_no_part_of_an_answer(
+    train_pm: TrainPM, train_ppo: TrainPPO, tmp_path: Path
+) -> None:
+    judge = replace(train_pm, out=tmp_path / "hh", template="hh")
+    judge.run()
+    command = replace(train_ppo, pm=judge.out, stop=("e",), max_tokens=12, sample_every=1, sample_prompts=4)
+    command.run()
+    samples = [line.record for line in read_jsonl(command.out / "samples.jsonl")]
+    assert {sample["finish"] for sample in samples} == {"stop", "length"}
+    assert not any("e" in sample["response"] for sample in samples)
+    assert read_card(command.out / "snapshot").format.template == "hh"
+
+
 def test_prompts_are_mixed_by_weight(train_ppo: TrainPPO, tmp_path: Path) -> None:
     other = prompt_file(tmp_path / "other.jsonl", ["Hello there, other one?"])
     command = replace(train_ppo, prompts=(f"{train_ppo.prompts[0]}:3", str(other)), sample_prompts=4)

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.training import credit, learner, rollouts
 from tutelage.training.advantages import Floats, advantages_and_returns, token_rewards, whiten
+from tutelage.training.checkpoint import Checkpoints
 from tutelage.training.critic import RidgeCritic
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.policy_settings import KLPlace, PPOSettings
-from tutelage.training.ppo import check_first_step, describe, train_on_reward
+from tutelage.training.ppo import KLLimitPassed, check_first_step, describe, train_on_reward
 from tutelage.training.preference import train_preference_model
 from tutelage.training.prompt_order import PromptSource
 from tutelage.training.rollouts import Models, PreferenceModel, RolloutBatch, roll_out, shown_ids
@@ -335,3 +337,54 @@ def test_explained_variance_is_of_the_discounted_rewards_to_go(
         values += RidgeCritic(judge.head, 1.0).values(rollout.features).tolist()
     expected = 1 - np.var(np.array(to_go) - np.array(values)) / np.var(to_go)
     assert metrics[0]["explained_variance"] == pytest.approx(expected)
+
+
+# How far it may go
+
+
+def test_beyond_the_kl_limit_the_last_policy_within_is_put_back_after_a_resume_too(
+    talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel, tmp_path: Path
+) -> None:
+    settings = replace(SHORT, steps=12, learning_rate=3e-2, kl_weight=0.0, kl_limit=1.0)
+    sources, after = [PromptSource(prompts(talker, 8, 3))], []
+    checkpoints = Checkpoints(tmp_path / "c", {}, every=1)
+
+    def run() -> None:
+        train_on_reward(
+            talker, "policy", sources, judge, heldout, SAMPLING, settings, 0,
+            lambda metrics, batch: after.append(weights(talker)), checkpoints,
+        )  # fmt: skip
+
+    for _ in range(2):  # the second time from the checkpoint of the last step within
+        with pytest.raises(KLLimitPassed, match=r"before step \d+ the policy is [1-9]\d*\.\d+ nats a response"):
+            run()
+        progress = checkpoints.load()
+        assert progress is not None
+        assert len(after) == len(progress.metrics) > 2
+        assert max(step["kl"] for step in progress.metrics) <= 1.0
+        # The policy that the last whole step began with; what it led to is beyond the limit.
+        assert torch.equal(weights(talker), after[-2])
+        assert not torch.equal(weights(talker), after[-1])
+
+
+def test_what_the_last_step_led_to_is_held_to_the_limit_too(
+    talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel
+) -> None:
+    settings = replace(SHORT, steps=1, warmup=1, learning_rate=0.2, kl_weight=0.0, kl_limit=0.5)
+    with pytest.raises(KLLimitPassed, match="before step 1 the policy is"):
+        train(talker, judge, heldout, settings)
+    assert float(max(v.abs().max() for key, v in talker.adapter_tensors("policy").items() if "lora_B" in key)) == 0
+
+
+def test_nothing_is_learnt_from_truncated_responses_where_they_are_skipped(
+    talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampling = replace(SAMPLING, stop=tuple("abcdefghijklmnopqrstuvwxyz"))
+    seen: list[RolloutBatch] = []
+    update = learner.update_policy
+    monkeypatch.setattr(learner, "update_policy", lambda *arguments: (seen.append(arguments[2]), update(*arguments))[1])
+    metrics = train(talker, judge, heldout, replace(SHORT, skip_truncated=True), sampling=sampling)
+    assert all(not rollout.truncated for batch in seen for rollout in batch.flat)
+    assert 0 < metrics[0]["truncated"] < 1
+    with pytest.raises(CheckFailed, match="every response was cut off and skip_truncated leaves none"):
+        train(talker, judge, heldout, replace(SHORT, skip_truncated=True), sampling=replace(SAMPLING, max_tokens=1))

@@ -155,3 +155,16 @@ def test_a_training_with_other_settings_does_not_go_on_from_it(talker: Trunk, tm
     train(talker, tmp_path / "c", KINDS["rloo"])
     with pytest.raises(Exception, match="another training"):
         train(talker, tmp_path / "c", replace(KINDS["rloo"], clip=0.3))
+
+
+def test_in_bfloat16_too(talker: Trunk, tmp_path: Path) -> None:
+    talker.model.bfloat16()
+    settings = replace(KINDS["ppo, critic pm"], max_mismatch=1.0)
+
+    def stop(metrics: Any, batch: Any) -> None:
+        if len(metrics) == 4:
+            kill()
+
+    expected = train(talker, None, settings)
+    in_a_process_that_is_killed(lambda: train(talker, tmp_path / "c", settings, stop))
+    assert_same(train(talker, tmp_path / "c", settings), expected)

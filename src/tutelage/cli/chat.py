@@ -39,16 +39,15 @@ class Chat(Drawing):
         # What is said goes to standard error where standard output is for the JSON object.
         out = sys.stderr if self.json else sys.stdout
         messages: list[Message] = []
-        with policy.trunk.using(policy.adapter), policy.trunk.merged():
-            engine = Engine(policy.trunk, slots=1, columns=columns)
-            for text in human_turns(out):
-                prompt = Prompt((*messages, Message("human", text)))
-                ids = policy.trunk.encoder.prompt_ids(prompt, columns - self.max_tokens)
-                request = engine.submit(ids, parameters, (self.seed, len(messages)))
-                answer = follow(engine, request, lambda news: print(printable(news), end="", file=out, flush=True))
-                print(f"\n{_remark(answer)}", file=out)
-                if answer.text:
-                    messages = [*prompt.messages, Message("assistant", answer.text)]
+        engine = Engine(policy.trunk, policy.adapter, slots=1, columns=columns)
+        for text in human_turns(out):
+            prompt = Prompt((*messages, Message("human", text)))
+            ids = policy.trunk.encoder.prompt_ids(prompt, columns - self.max_tokens)
+            request = engine.submit(ids, parameters, (self.seed, len(messages)))
+            answer = follow(engine, request, lambda news: print(printable(news), end="", file=out, flush=True))
+            print(f"\n{_remark(answer)}", file=out)
+            if answer.text:
+                messages = [*prompt.messages, Message("assistant", answer.text)]
         return {
             "policy": policy.name,
             "messages": [{"role": message.role, "text": message.text} for message in messages],

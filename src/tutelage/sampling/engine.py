@@ -26,14 +26,15 @@ ADMITTED_SHARE = 8  # those that wait come in once 1/8 of the slots are free: se
 
 
 class Engine:
-    """A `Sampler` on a trunk with one of its adapters (None: the bare base).
+    """A `Sampler` on a trunk with one of its adapters (None: the bare base), as it is when the engine is made.
 
     `slots`: responses that run at once. `columns`: longest prompt with its response, in tokens. Memory is taken for
-    all of both. Several engines may share a trunk, each with its adapter, as long as one thread calls them.
+    all of both, and for a copy of the weights with the adapter folded in. Several engines may share a trunk, each with
+    its adapter, as long as one thread calls them.
     """
 
     def __init__(self, trunk: Trunk, adapter: str | None = None, slots: int = 16, columns: int = 1024) -> None:
-        self._trunk, self._adapter = trunk, adapter
+        self._trunk, self._folded = trunk, trunk.fold(adapter)
         self._cache = SlotCache(slots, min(columns, trunk.context or columns))
         self._numbers = count()
         self._waiting: deque[Draft] = deque()
@@ -71,7 +72,7 @@ class Engine:
     def step(self) -> list[Event]:
         """See `Sampler.step`."""
         cancelled, self._cancelled = self._cancelled, []
-        with self._trunk.using(self._adapter):
+        with self._trunk.holding(self._folded):
             self._draw(self._decode() + self._admit())
         told = [draft.news() for draft in (*cancelled, *self._running)]
         self._leave()
