@@ -16,7 +16,7 @@ from tutelage.report.rl_charts import CHARTS
 from tutelage.statistics.overoptimisation import fitted_line, gain, late_mean, parting
 
 Record = dict[str, Any]
-SHOWN_PROMPTS = 3  # of each step whose samples are kept, with an answer each
+SHOWN_PROMPTS = 4  # of each step whose samples are kept, with an answer each
 
 
 def read_run(directory: Path) -> Record:
