@@ -29,6 +29,11 @@ COMMANDS = [
     ["runs", "list"],
     ["runs", "show"],
     ["runs", "clean"],
+    ["runs", "rl"],
+    ["runs", "watch"],
+    ["train", "best-of-n"],
+    ["data", "generate-prompts"],
+    ["study-policy"],
 ]
 
 

@@ -13,11 +13,13 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from tutelage import __version__
+from tutelage.cli.best_of_n import TrainBestOfN
 from tutelage.cli.chat import Chat
 from tutelage.cli.data import DataConvert, DataList, DataOverlap, DataStats
 from tutelage.cli.demo import Demo
 from tutelage.cli.distill import TrainDistill
 from tutelage.cli.doctor import Doctor
+from tutelage.cli.generate import DataGeneratePrompts
 from tutelage.cli.judge import Judge
 from tutelage.cli.ppo import TrainGRPO, TrainPPO, TrainRLOO
 from tutelage.cli.rate import Rate
@@ -26,7 +28,9 @@ from tutelage.cli.sample import SampleCommand
 from tutelage.cli.score import Score
 from tutelage.cli.sft import TrainSFT
 from tutelage.cli.study import StudyCommand
+from tutelage.cli.study_policy import StudyPolicy
 from tutelage.cli.train import TrainPM, TrainPMP
+from tutelage.cli.watch import RunsRL, RunsWatch
 from tutelage.plumbing.errors import CheckFailed, InputError
 
 DESCRIPTION = """Raise an assistant by the feedback of people, after arXiv:2204.05862. Start with `tutelage demo`.
@@ -67,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
-    data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
+    data = _group(
+        list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap, generate_prompts=DataGeneratePrompts,
+    )  # fmt: skip
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
     trainers = _group(
         distill=TrainDistill,
@@ -77,6 +83,7 @@ def _commands() -> SubcommandApp:
         ppo=TrainPPO,
         rloo=TrainRLOO,
         grpo=TrainGRPO,
+        best_of_n=TrainBestOfN,
     )
     app.command(trainers, name="train", help="Train one model.")
     single = {
@@ -84,20 +91,22 @@ def _commands() -> SubcommandApp:
         "chat": Chat,
         "score": Score,
         "study": StudyCommand,
+        "study-policy": StudyPolicy,
         "rate": Rate,
         "judge": Judge,
         "doctor": Doctor,
     }
     for name, command in single.items():
         app.command(name=name)(command)
-    app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")
+    runs = _group(list=RunsList, show=RunsShow, rl=RunsRL, watch=RunsWatch, clean=RunsClean)
+    app.command(runs, name="runs", help="List, show, watch, remove runs.")
     return app
 
 
 def _group(**commands: type) -> SubcommandApp:
     group = SubcommandApp()
     for name, command in commands.items():
-        group.command(name=name)(command)
+        group.command(name=name.replace("_", "-"))(command)
     return group
 
 

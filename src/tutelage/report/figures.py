@@ -83,11 +83,14 @@ class Series(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One pair of axes and the series that it shows."""
+    """One pair of axes and the series that it shows; `lines` are dashed, each in the colour of the series of its place,
+    and in no legend; `note` stands at the lower right."""
 
     title: str
     ylabel: str
     series: Sequence[Series]
+    lines: Sequence[Series] = ()
+    note: str = ""
 
 
 class Bars(NamedTuple):
@@ -156,6 +159,12 @@ def _draw_series(axes: Axes, panel: Panel, *, joined: bool) -> None:
         hollow = index > 0 and not joined
         (marks,) = axes.plot(series.x, series.y, style, markersize=size, label=series.label)
         marks.set_fillstyle("none" if hollow else "full")
+    for index, line in enumerate(panel.lines):
+        colour = CYCLE[index % len(CYCLE)]
+        axes.plot(line.x, line.y, "--", linewidth=1.1, color=colour, label=f"_{line.label}")
+    if panel.note:
+        where, muted = axes.transAxes, COLOURS["muted"]
+        axes.text(0.99, 0.02, panel.note, ha="right", va="bottom", fontsize="small", color=muted, transform=where)
     axes.axhline(0, color=COLOURS["grid"], zorder=0)  # zero stays in sight, so that no small change looks great
     axes.set_title(panel.title)
     axes.set_ylabel(panel.ylabel)

@@ -102,8 +102,11 @@ def train_on_demonstrations(
     settings: DemonstrationSettings,
     seed: int,
     on_step: Callable[[int, Metrics], None] = lambda dialogues, metrics: None,
+    temperature: float = 1.0,
 ) -> list[Metrics]:
     """Train a policy; the adapter is made anew on the trunk.
+
+    `temperature` divides the logits, as in sampling: it is part of the policy that learns.
 
     Returns the loss curve: of each step the mean loss an assistant token (nats, before the step), tokens, dialogues,
     gradient norm.
@@ -123,19 +126,24 @@ def train_on_demonstrations(
         for step, batch in enumerate(steps):
             factor = linear_to_0(step, len(steps), settings.warmup)
             parts = [part for place in batch for part in dialogues[place]]
-            measured = _step(trunk, optimizer, parts, settings.token_budget, factor)
+            measured = _step(trunk, optimizer, parts, settings.token_budget, factor, temperature)
             metrics.append({"step": step, "dialogues": len(batch), **measured})
             on_step(len(batch), measured)
     return metrics
 
 
 def _step(
-    trunk: Trunk, optimizer: MasterAdamW, batch: Sequence[Demonstration], token_budget: int, rate_factor: float
+    trunk: Trunk,
+    optimizer: MasterAdamW,
+    batch: Sequence[Demonstration],
+    token_budget: int,
+    rate_factor: float,
+    temperature: float,
 ) -> Metrics:
     total, tokens = 0.0, 0
     opening = common_opening(batch)
     for rows, places in packed_rows(trunk, opening, _behind(opening, batch), token_budget):
-        loss_A = spoken_losses(trunk, rows, spoken_mask(batch, places, len(opening)))
+        loss_A = spoken_losses(trunk, rows, spoken_mask(batch, places, len(opening)), temperature)
         loss = loss_A.sum()
         optimizer.accumulate(loss)
         total, tokens = total + loss.item(), tokens + len(loss_A)
@@ -183,9 +191,9 @@ def spoken_mask(parts: Sequence[Demonstration], places: Sequence[int], opening: 
     return torch.tensor([spoken for place in places for spoken in parts[place].spoken[opening:]])
 
 
-def spoken_losses(trunk: Trunk, rows: Rows, spoken_T: Tensor) -> Tensor:
+def spoken_losses(trunk: Trunk, rows: Rows, spoken_T: Tensor, temperature: float = 1.0) -> Tensor:
     """-log p (A,) of the assistant's tokens alone, with the adapter in use; no other token takes part."""
     kept_T = spoken_T.to(trunk.device)
     only = replace(rows, before_T=rows.before_T[kept_T], targets_T=rows.targets_T[kept_T])
-    logprobs_A, _ = trunk.logprobs_T(trunk.hidden_RLD(rows), only, temperature=1.0)
+    logprobs_A, _ = trunk.logprobs_T(trunk.hidden_RLD(rows), only, temperature)
     return -logprobs_A
