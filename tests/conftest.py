@@ -71,7 +71,9 @@ def tiny(_fresh_tiny: Trunk) -> Trunk:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """A PostgreSQL server of the tests' own on loopback; the URL ends where a database's name is to follow."""
-    found = shutil.which("initdb") or next(iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))), None)
+    found = shutil.which("initdb") or next(
+        iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))), None
+    )
     if found is None:
         _lacks("postgresql", "install the Debian package postgresql")
     binaries = Path(found).resolve().parent
