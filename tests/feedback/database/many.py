@@ -15,7 +15,7 @@ from tutelage.feedback.database.tables import Conversation, Judgment, Response, 
 from .flow import CANARY, worker
 
 TURNS = 4  # a conversation
-WORDS = tuple("how does one whistle a tune with both hands full of bread".split())
+WORDS = ("how", "does", "one", "whistle", "a", "tune", "with", "both", "hands", "full", "of", "bread")
 
 
 def collect(database: Database, judgments: int, workers: int = 5, seed: int = 0) -> None:
