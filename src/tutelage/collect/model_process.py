@@ -170,7 +170,7 @@ def main() -> int:
     try:
         engine = make_engine(settings.engine)
     except InputError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"tutelage: error: {error}\n")
         return 2
     asyncio.run(ModelServer(engine, settings.secret).serve(Path(settings.socket)))
     return 0
