@@ -28,7 +28,7 @@ from tutelage.dialogue import Prompt, SamplingParameters
 SECRET = "of this test"
 
 
-def request(turn: str = "1", attempt: int = 0, seed: int = 0) -> AnswerRequest:
+def request(turn: int = 1, attempt: int = 0, seed: int = 0) -> AnswerRequest:
     sides = [SideRequest(name, SamplingParameters(stop=("x",)), seed) for name in ("one", "two")]
     return AnswerRequest(turn, attempt, Prompt.from_turns("What is bread?", "Food.", "Whose?"), *sides)
 
@@ -59,7 +59,7 @@ def test_a_request_survives_the_wire() -> None:
 
 
 def test_both_answers_come_whole(client: ModelClient) -> None:
-    asked = request("whole")
+    asked = request(10)
     events = asyncio.run(heard(client, asked))
     assert texts(events) == {
         "a": " ".join(stub_words(asked.prompt, asked.a)),
@@ -72,28 +72,28 @@ def test_both_answers_come_whole(client: ModelClient) -> None:
 
 def test_a_second_follower_hears_the_same_from_the_start(client: ModelClient) -> None:
     async def both() -> tuple[list[AnswerEvent], list[AnswerEvent]]:
-        first = asyncio.create_task(heard(client, request("shared")))
+        first = asyncio.create_task(heard(client, request(11)))
         await asyncio.sleep(0.1)
-        second = await heard(client, request("shared"))
+        second = await heard(client, request(11))
         return await first, second
 
     first, second = asyncio.run(both())
     assert first == second
-    assert first == asyncio.run(heard(client, request("shared")))  # finished, and kept for a while
+    assert first == asyncio.run(heard(client, request(11)))  # finished, and kept for a while
 
 
 def test_another_attempt_is_begun_anew(client: ModelClient) -> None:
-    first = asyncio.run(heard(client, request("again", 0, seed=1)))
-    second = asyncio.run(heard(client, request("again", 1, seed=2)))
+    first = asyncio.run(heard(client, request(12, 0, seed=1)))
+    second = asyncio.run(heard(client, request(12, 1, seed=2)))
     assert texts(first) != texts(second)
 
 
 def test_a_cancelled_attempt_fails_for_its_followers(client: ModelClient) -> None:
     async def cancelled() -> None:
-        following = asyncio.create_task(heard(client, request("cancelled")))
+        following = asyncio.create_task(heard(client, request(13)))
         await asyncio.sleep(0.1)
-        await client.cancel("cancelled", 0)
-        await client.cancel("unknown", 0)
+        await client.cancel(13, 0)
+        await client.cancel(99, 0)
         with pytest.raises(AnswersLost, match="cancelled"):
             await following
 
@@ -104,7 +104,7 @@ def test_a_cancelled_attempt_fails_for_its_followers(client: ModelClient) -> Non
 def test_without_the_secret_nothing_is_said(supervisor: ModelSupervisor) -> None:
     stranger = ModelClient(supervisor.socket, "guessed")
     with pytest.raises(AnswersLost):
-        asyncio.run(heard(stranger, request("stranger")))
+        asyncio.run(heard(stranger, request(14)))
     with pytest.raises(AnswersLost):
         asyncio.run(stranger.health())
     assert oct(supervisor.socket.parent.stat().st_mode & 0o777) == "0o700"
@@ -132,7 +132,7 @@ def test_killed_amid_the_stream_the_turn_is_lost_and_the_next_attempt_whole(
             kept.append(reason)
 
         async def stream(number: int, kill: bool, client: ModelClient = client) -> str:
-            events = stream_turn(client, request(f"killed-{number}", int(not kill)), store, lose)
+            events = stream_turn(client, request(100 + number, int(not kill)), store, lose)
             last = ""
             async for last in events:
                 if kill:
@@ -160,7 +160,7 @@ def test_a_hung_process_is_a_lost_attempt(supervisor: ModelSupervisor) -> None:
     os.kill(supervisor.pid, signal.SIGSTOP)
     try:
         with pytest.raises(AnswersLost):
-            asyncio.run(heard(ModelClient(supervisor.socket, supervisor.secret, patience=0.5), request("hung")))
+            asyncio.run(heard(ModelClient(supervisor.socket, supervisor.secret, patience=0.5), request(15)))
     finally:
         os.kill(supervisor.pid, signal.SIGCONT)
 
@@ -172,7 +172,7 @@ def test_fifty_streams_at_once_begin_within_half_a_second(tmp_path: Path) -> Non
 
         async def nothing(*_: object) -> None: ...
 
-        async for sent in stream_turn(client, request(str(number), seed=number), nothing, nothing):
+        async for sent in stream_turn(client, request(number, seed=number), nothing, nothing):
             if found is None and sent.startswith("event: more"):
                 found = time.perf_counter() - started
         assert found is not None

@@ -14,7 +14,7 @@ from tutelage.collect.streaming import Lockstep, stream_turn
 from tutelage.dialogue import Prompt, SamplingParameters, Side
 
 REQUEST = AnswerRequest(
-    "turn-1", 0, Prompt.from_turns("Hello?"),
+    1, 0, Prompt.from_turns("Hello?"),
     SideRequest("canary-one", SamplingParameters(), 1), SideRequest("canary-two", SamplingParameters(), 2),
 )  # fmt: skip
 TICK = 0.001
@@ -33,7 +33,7 @@ class Script:
         if self.lost:
             raise AnswersLost(self.lost)
 
-    async def cancel(self, turn: str, attempt: int) -> None: ...
+    async def cancel(self, turn: int, attempt: int) -> None: ...
 
 
 class Keeper:

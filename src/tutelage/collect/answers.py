@@ -30,7 +30,7 @@ class SideRequest:
 class AnswerRequest:
     """Two answers to the prompt of a turn, on the sides as shown. Another attempt at a turn has another number."""
 
-    turn: str
+    turn: int
     attempt: int
     prompt: Prompt
     a: SideRequest

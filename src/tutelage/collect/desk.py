@@ -13,7 +13,7 @@ from tutelage.dialogue import Prompt, Side
 
 KEPT_SECONDS = 600.0  # how long the answers of a finished attempt can still be followed
 
-Key = tuple[str, int]
+Key = tuple[int, int]
 
 
 @dataclass

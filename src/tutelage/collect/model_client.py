@@ -33,7 +33,7 @@ class Answerer(Protocol):
         """
         ...
 
-    async def cancel(self, turn: str, attempt: int) -> None:
+    async def cancel(self, turn: int, attempt: int) -> None:
         """Stop and forget an attempt; one that is not known is none."""
         ...
 
@@ -51,7 +51,7 @@ class ModelClient:
             async for record in lines:
                 yield event_from_record(record)
 
-    async def cancel(self, turn: str, attempt: int) -> None:
+    async def cancel(self, turn: int, attempt: int) -> None:
         with suppress(AnswersLost):  # a process that is gone has nothing to stop
             async with self._asking("cancel", turn=turn, attempt=attempt) as lines:
                 await anext(lines, None)
