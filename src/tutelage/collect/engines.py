@@ -5,13 +5,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Literal, Protocol
 
 from tutelage.collect.answers import SideRequest
 from tutelage.dialogue import Finish, Prompt
-
-if TYPE_CHECKING:
-    from tutelage.modeling.trunk import Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +111,18 @@ def stub_words(prompt: Prompt, side: SideRequest) -> list[str]:
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What makes the texts: a stub of so many words a second, or snapshots (name → directory, None: the base)."""
+    """What makes the texts: a stub of so many words a second, or snapshots (name → directory, None: the base).
+
+    Of each snapshot `slots` answers run at once, in `columns` tokens with their prompts.
+    """
 
     stub_words_per_second: float | None = None
     base: str = "smollm2-135m-instruct"
     snapshots: Mapping[str, str | None] | None = None
     dtype: str = "float32"
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
+    slots: int = 8
+    columns: int = 1024
 
 
 def make_engine(settings: EngineSettings) -> Engine:
@@ -131,4 +133,12 @@ def make_engine(settings: EngineSettings) -> Engine:
     """
     if settings.stub_words_per_second is not None:
         return StubEngine(settings.stub_words_per_second)
-    raise NotImplementedError
+    import torch
+
+    from tutelage.collect.snapshot_engine import SnapshotEngine
+    from tutelage.modeling.base import load_base
+    from tutelage.modeling.encoding import DialogueFormat
+
+    trunk = load_base(settings.base, DialogueFormat(), getattr(torch, settings.dtype), settings.device)
+    places = {name: place and Path(place) for name, place in (settings.snapshots or {"base": None}).items()}
+    return SnapshotEngine(trunk, places, settings.slots, settings.columns)
