@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,11 @@ def request(turn: int = 1, attempt: int = 0, seed: int = 0) -> AnswerRequest:
 
 
 async def heard(client: ModelClient, asked: AnswerRequest) -> list[AnswerEvent]:
-    return [event async for event in client.follow(asked)]
+    return await _all(client.follow(asked))
+
+
+async def _all(events: AsyncIterator[AnswerEvent]) -> list[AnswerEvent]:
+    return [event async for event in events]
 
 
 def texts(events: list[AnswerEvent]) -> dict[str, str]:
@@ -80,6 +84,21 @@ def test_a_second_follower_hears_the_same_from_the_start(client: ModelClient) ->
     first, second = asyncio.run(both())
     assert first == second
     assert first == asyncio.run(heard(client, request(11)))  # finished, and kept for a while
+
+
+def test_who_joins_hears_the_same_and_may_be_a_moment_early(client: ModelClient) -> None:
+    async def joined() -> tuple[list[AnswerEvent], list[AnswerEvent]]:
+        early = asyncio.create_task(_all(client.join(16, 0)))
+        await asyncio.sleep(0.1)
+        return await heard(client, request(16)), await early
+
+    begun, early = asyncio.run(joined())
+    assert begun == early == asyncio.run(_all(client.join(16, 0)))
+
+
+def test_what_nobody_has_begun_cannot_be_joined(client: ModelClient) -> None:
+    with pytest.raises(AnswersLost, match="nobody"):
+        asyncio.run(_all(client.join(17, 0)))
 
 
 def test_another_attempt_is_begun_anew(client: ModelClient) -> None:
@@ -132,7 +151,7 @@ def test_killed_amid_the_stream_the_turn_is_lost_and_the_next_attempt_whole(
             kept.append(reason)
 
         async def stream(number: int, kill: bool, client: ModelClient = client) -> str:
-            events = stream_turn(client, request(100 + number, int(not kill)), store, lose)
+            events = stream_turn(client.follow(request(100 + number, int(not kill))), store, lose)
             last = ""
             async for last in events:
                 if kill:
@@ -172,7 +191,7 @@ def test_fifty_streams_at_once_begin_within_half_a_second(tmp_path: Path) -> Non
 
         async def nothing(*_: object) -> None: ...
 
-        async for sent in stream_turn(client, request(number, seed=number), nothing, nothing):
+        async for sent in stream_turn(client.follow(request(number, seed=number)), nothing, nothing):
             if found is None and sent.startswith("event: more"):
                 found = time.perf_counter() - started
         assert found is not None

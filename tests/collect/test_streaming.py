@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -26,14 +26,12 @@ class Script:
     def __init__(self, events: Sequence[AnswerEvent], lost: str = "", pause: float = 0.0) -> None:
         self.events, self.lost, self.pause = events, lost, pause
 
-    async def follow(self, request: AnswerRequest) -> AsyncIterator[AnswerEvent]:
+    async def follow(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent]:
         for event in self.events:
             await asyncio.sleep(self.pause)
             yield event
         if self.lost:
             raise AnswersLost(self.lost)
-
-    async def cancel(self, turn: int, attempt: int) -> None: ...
 
 
 class Keeper:
@@ -62,7 +60,7 @@ def events_of(a: str, b: str, cut: int = 5) -> list[AnswerEvent]:
 
 def run(answerer: Any, keeper: Keeper) -> list[tuple[str, Any]]:
     async def collect() -> list[str]:
-        return [sent async for sent in stream_turn(answerer, REQUEST, keeper.store, keeper.lose, TICK)]
+        return [sent async for sent in stream_turn(answerer.follow(REQUEST), keeper.store, keeper.lose, TICK)]
 
     sent = asyncio.run(collect())
     lines = [part.split("\n")[:2] for part in sent if not part.startswith(":")]

@@ -7,14 +7,14 @@ said when both are, and only after both are stored.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tutelage.collect.answers import SIDES, AnswerRequest, AnswersLost, Delta, Finished
-from tutelage.collect.model_client import Answerer
-from tutelage.dialogue import Side
+from tutelage.collect.answers import SIDES, AnswerEvent, AnswerRequest, AnswersLost, Delta, Finished, SideRequest
+from tutelage.dialogue import Prompt, Side
+from tutelage.feedback.database.planning import Plan
 
 TICK_SECONDS = 0.1
 PACE = 12  # characters a tick and side: a quick reader's pace
@@ -22,6 +22,20 @@ QUIET_TICKS = 100  # ticks without news after which a comment keeps the connecti
 
 Store = Callable[[Finished, Finished], Awaitable[None]]
 Lose = Callable[[str], Awaitable[None]]
+
+
+def request_of(plan: Plan) -> AnswerRequest:
+    """What to ask of the model process for a turn that was claimed; in practice, nothing is asked.
+
+    Raises:
+        ValueError: a plan of a practice turn.
+    """
+    sides = []
+    for planned in plan.answers:
+        if planned.snapshot is None or planned.sampling is None:
+            raise ValueError("the answers of a practice turn are given texts")
+        sides.append(SideRequest(planned.snapshot, planned.sampling, planned.seed))
+    return AnswerRequest(plan.turn_id, plan.attempt, Prompt.from_turns(*plan.dialogue), *sides)
 
 
 @dataclass
@@ -64,16 +78,16 @@ class Lockstep:
 
 
 async def stream_turn(
-    answerer: Answerer, request: AnswerRequest, store: Store, lose: Lose, tick_seconds: float = TICK_SECONDS
+    events: AsyncGenerator[AnswerEvent], store: Store, lose: Lose, tick_seconds: float = TICK_SECONDS
 ) -> AsyncIterator[str]:
-    """Server-sent events of a turn being answered.
+    """Server-sent events of a turn being answered, from the events of its answers (`Answerer.follow`, `.join`).
 
     `more`: {"a": text, "b": text} to append; `answered`: both are whole and stored (`store` has returned), the page may
     ask the server for the turn; `lost`: `lose` has returned, the turn can be asked again. Nothing else is sent, and
     nothing of who answers.
     """
     lockstep, news = Lockstep(), asyncio.Queue[Delta | Finished | None]()
-    reading = asyncio.create_task(_read(answerer, request, news))
+    reading = asyncio.create_task(_read(events, news))
     try:
         stored, quiet = False, 0
         loop = asyncio.get_running_loop()
@@ -102,8 +116,8 @@ async def stream_turn(
             await reading
 
 
-async def _read(answerer: Answerer, request: AnswerRequest, news: "asyncio.Queue[Any]") -> None:
-    async with aclosing(answerer.follow(request)) as events:  # type: ignore[type-var]
+async def _read(events: AsyncGenerator[AnswerEvent], news: "asyncio.Queue[Any]") -> None:
+    async with aclosing(events):
         async for event in events:
             news.put_nowait(event)
 
