@@ -41,9 +41,11 @@ class Settings:
     """A line to call or write to when the work was distressing; shown in red-team pages."""
     qualification: Literal["questions", "reviewed"] = "questions"
     """What lets a new worker in: right answers to the questions, or also a reviewer who has read their writing."""
+    completion_choices: int = 10
+    """Choices after which a worker who came from a platform gets the completion code."""
     red_team_offered: bool = True
     """Whether workers who come from a platform may choose red-team work, after its own consent."""
     red_team: RedTeamCaps = field(default_factory=RedTeamCaps)
 
     def __post_init__(self) -> None:
-        require_positive(self, "exchanges")
+        require_positive(self, "exchanges", "completion_choices")
