@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, OperationalError, TimeoutError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
 
-from tutelage.feedback.database.refusals import Unavailable
+from tutelage.feedback.database.refusals import Conflict, Unavailable
 from tutelage.feedback.database.tables import Base
 from tutelage.plumbing.errors import InputError
 
@@ -55,7 +55,7 @@ class Database:
         Raises:
             Unavailable: the database is away.
         """
-        with _as_unavailable(), Session(self._reader) as session:
+        with _refusals(), Session(self._reader) as session:
             yield session
 
     @contextmanager
@@ -64,8 +64,9 @@ class Database:
 
         Raises:
             Unavailable: the database is away, locked for too long, or its disk is full; nothing was stored.
+            Conflict: another transaction took a key that this one needed; nothing was stored.
         """
-        with _as_unavailable(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with _refusals(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     def close(self) -> None:
@@ -134,9 +135,11 @@ def _repeatable(engine: Engine) -> Engine:
 
 
 @contextmanager
-def _as_unavailable() -> Iterator[None]:
+def _refusals() -> Iterator[None]:
     try:
         yield
     except (OperationalError, TimeoutError) as error:
         reason = error.orig if isinstance(error, OperationalError) else error
         raise Unavailable(f"the database cannot do this now ({reason})") from error
+    except IntegrityError as error:
+        raise Conflict("another request has stored the same meanwhile; look at what is stored") from error
