@@ -73,7 +73,6 @@ class Conversations(OwnConversations):
         Raises:
             ValueError: an empty or over-long message.
             Conflict: the conversation is over, or its last turn is not yet judged; carries the `Thread`.
-            Unavailable: no model is deployed.
         """
         message = written(text, "the message")
 
@@ -85,7 +84,6 @@ class Conversations(OwnConversations):
             turn = Turn(conversation_id=conversation.id, ordinal=len(thread.turns) + 1, text=message)
             self._session.add(turn)
             self._session.flush()
-            self._plan(turn, conversation, (*dialogue_of(thread), message))
             worked(self._session, self._principal, conversation.mode)
             return turn.id
 
@@ -95,7 +93,7 @@ class Conversations(OwnConversations):
         """Take it on oneself to make the answers of a turn; None where another does, or the turn has its answers.
 
         One conditional UPDATE: of any number of processes that ask at once, one gets the plan. Every attempt draws
-        new seeds, and new snapshots where one of the planned ones has been stopped.
+        snapshots and seeds anew, so that one that was stopped meanwhile does not answer.
 
         Raises:
             Unavailable: no model is deployed.
@@ -109,8 +107,7 @@ class Conversations(OwnConversations):
             return None
         turn = self._turn(turn_id)
         dialogue = dialogue_of(thread_of(self._session, conversation))
-        if turn.attempt > 1:
-            self._plan(turn, conversation, dialogue)
+        self._plan(turn, conversation, dialogue)
         planned = [response for response in self._responses(turn) if response.slot in ("a", "b")]
         first, second = (
             Planned(row.id, row.slot, row.snapshot, parameters(row.sampling), row.seed or 0)

@@ -81,7 +81,7 @@ class OwnConversations:
         return self._session.get_one(Response, standing(self._session, conversation)[turn_id].chosen_id)
 
     def _plan(self, turn: Turn, conversation: Conversation, dialogue: tuple[str, ...]) -> None:
-        """Draw who answers the turn, with new seeds; on a later attempt in the rows that are there."""
+        """Draw who answers the turn and with which seeds; a later attempt takes the rows of the one before."""
         pair = draw_pair(self._session, conversation.mode, self._lots)
         rows = {row.slot: row for row in self._responses(turn)}
         for slot, snapshot in zip(("a", "b"), pair, strict=True):

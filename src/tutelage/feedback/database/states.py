@@ -18,7 +18,7 @@ class TurnState(StrEnum):
     """Where a turn stands. A worker's message makes a turn; the next one can follow only a judged or a skipped turn."""
 
     ASKED = "asked"
-    """The worker's message is stored and two answers are planned; nobody is making them."""
+    """The worker's message is stored; nobody is making its answers."""
     ANSWERING = "answering"
     """Someone has claimed the turn and makes its answers; when the lease ends without them it counts as asked."""
     ANSWERED = "answered"

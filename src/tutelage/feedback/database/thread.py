@@ -1,5 +1,6 @@
 """A conversation as its worker may see it: nothing in it tells which snapshot wrote what."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -71,7 +72,11 @@ class Thread:
     def kept(self) -> "Thread":
         """The thread as another may read it: of every turn only what it went on with."""
         turns = [replace(turn, answers=None, choice=None) for turn in self.turns if turn.went_on_with is not None]
-        return replace(self, turns=tuple(turns), rating=None)
+        return replace(self.with_turns(turns), rating=None)
+
+    def with_turns(self, turns: Sequence[TurnView]) -> "Thread":
+        """The same thread with these turns alone."""
+        return replace(self, turns=tuple(turns))
 
 
 def thread_of(session: Session, conversation: Conversation) -> Thread:

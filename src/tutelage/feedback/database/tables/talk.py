@@ -106,7 +106,7 @@ class Turn(Base):
 
 
 class Response(Base):
-    """An answer, planned with the turn and finished once; or a worker's edit of one."""
+    """An answer, planned when its turn is claimed and finished once; or a worker's edit of one."""
 
     __tablename__ = "responses"
     __table_args__ = (
