@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from tutelage.collect.policy import NOT_THERE, POLICY, Rule
-from tutelage.collect.principal import Principal
+from tutelage.collect.caller import Caller
 from tutelage.collect.security import SAFE_METHODS, cookie_name, csrf_token, is_foreign, is_ours, new_token
 from tutelage.collect.site import site_of
 
@@ -20,7 +20,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class Visit:
     """Who sends this request, and the token of their cookie; `fresh` if the browser does not have it yet."""
 
-    principal: Principal
+    caller: Caller
     token: str
     fresh: bool
 
@@ -46,7 +46,7 @@ class GatedRoute(APIRoute):
 async def _admit(request: Request, rule: Rule) -> None:
     visit = await run_in_threadpool(_visit, request)
     request.state.visit = visit
-    obstacle = rule(visit.principal)
+    obstacle = rule(visit.caller)
     if obstacle == NOT_THERE:
         raise HTTPException(404)
     if obstacle is not None:
@@ -58,7 +58,7 @@ async def _admit(request: Request, rule: Rule) -> None:
 def _visit(request: Request) -> Visit:
     site = site_of(request)
     sent = request.cookies.get(cookie_name(site.settings.tls))
-    return Visit(site.principal(sent), sent or new_token(), fresh=sent is None)
+    return Visit(site.caller(sent), sent or new_token(), fresh=sent is None)
 
 
 def _with_return(request: Request, obstacle: str) -> str:

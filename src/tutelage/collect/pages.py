@@ -22,12 +22,12 @@ STATIC = {"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image
 def page(request: Request, template: str, status: int = 200, **content: Any) -> HTMLResponse:
     """A page for whoever sent the request.
 
-    Templates know beside `content`: `me` (the principal), `csrf`, `nonce`, `settings`, `static(name)`, the filter `markdown`.
+    Templates know beside `content`: `me` (the caller), `csrf`, `nonce`, `settings`, `static(name)`, the filter `markdown`.
     """
     visit = getattr(request.state, "visit", None)  # a path that no route has is answered before the gate
     site = site_of(request)
     html = _templates().get_template(template).render(
-        me=visit and visit.principal,
+        me=visit and visit.caller,
         csrf=visit and visit.csrf,
         nonce=request.state.nonce,
         settings=site.settings,

@@ -1,59 +1,60 @@
 """Who may call which route: one table. A route that is not in it cannot be built, so nothing is open by oversight.
 
-A rule looks at the principal and says what stands in the way: nothing (`None`), or where to go instead. A worker who
-has a step to take first (consent, guidelines, practice) is sent there; a page of another role does not exist for them.
+A rule looks at the caller and says what stands in the way: nothing (`None`), or where to go instead. A worker who has
+a step to take first (consent, qualification) is sent there; a page of another role does not exist for them.
 """
 
 from collections.abc import Callable
 
-from tutelage.collect.principal import Principal
+from tutelage.collect.caller import Caller
 
 NOT_THERE = "404"
-Rule = Callable[[Principal], str | None]
-"""From a principal to None (may), `NOT_THERE`, or the path of the step that comes first."""
+Rule = Callable[[Caller], str | None]
+"""From a caller to None (may), `NOT_THERE`, or the path of the step that comes first."""
 
 
-def anyone(principal: Principal) -> str | None:
+def anyone(caller: Caller) -> str | None:
     """Visitors too."""
     return None
 
 
-def signed_in(principal: Principal) -> str | None:
+def signed_in(caller: Caller) -> str | None:
     """Whoever has an account that is not disabled."""
-    return None if principal.worker is not None else "/login"
+    return None if caller.signed_in else "/login"
 
 
-def worker(principal: Principal) -> str | None:
+def worker(caller: Caller) -> str | None:
     """A worker on the way in: has an account, maybe nothing else yet."""
-    return signed_in(principal) or (None if principal.may("worker") else NOT_THERE)
+    return signed_in(caller) or (None if caller.has("worker") else NOT_THERE)
 
 
-def consented(principal: Principal) -> str | None:
-    """A worker who has agreed to the present consent."""
-    return worker(principal) or (None if "helpful" in principal.consents else "/consent/helpful")
+def consented(caller: Caller) -> str | None:
+    """A worker who has agreed to the present consent; all that they own they may see."""
+    return worker(caller) or (None if "helpful" in caller.consents else "/consent/helpful")
 
 
-def qualified(principal: Principal) -> str | None:
-    """A worker who may do paid work: consented, qualified, not paused."""
-    return consented(principal) or (None if principal.qualified else "/start") or _paused(principal)
+def talking(caller: Caller) -> str | None:
+    """A worker who goes on with a conversation of their own; a practice conversation comes before qualification."""
+    return consented(caller) or ("/paused" if caller.paused else None)
 
 
-def red_team(principal: Principal) -> str | None:
+def qualified(caller: Caller) -> str | None:
+    """A worker who may begin paid work."""
+    return talking(caller) or (None if caller.qualified else "/start")
+
+
+def red_team(caller: Caller) -> str | None:
     """A worker who may and wants to do red-team work; its consent is its own."""
-    missing = qualified(principal) or (None if principal.may("red_team") else NOT_THERE)
-    return missing or (None if "red_team" in principal.consents else "/consent/red_team")
+    missing = qualified(caller) or (None if caller.has("red_team_worker") else NOT_THERE)
+    return missing or (None if "red_team" in caller.consents else "/consent/red_team")
 
 
-def reviewer(principal: Principal) -> str | None:
-    return signed_in(principal) or (None if principal.may("reviewer") else NOT_THERE)
+def reviewer(caller: Caller) -> str | None:
+    return signed_in(caller) or (None if caller.has("reviewer") else NOT_THERE)
 
 
-def admin(principal: Principal) -> str | None:
-    return signed_in(principal) or (None if principal.may("admin") else NOT_THERE)
-
-
-def _paused(principal: Principal) -> str | None:
-    return "/paused" if principal.paused else None
+def admin(caller: Caller) -> str | None:
+    return signed_in(caller) or (None if caller.has("admin") else NOT_THERE)
 
 
 POLICY: dict[str, Rule] = {
@@ -67,5 +68,34 @@ POLICY: dict[str, Rule] = {
     "POST /join/{token}": anyone,
     "GET /enter": anyone,
     "POST /enter": anyone,
+    "GET /consent/{interface}": worker,
+    "POST /consent/{interface}": worker,
+    "GET /guidelines/{interface}": worker,
+    "GET /start": consented,
+    "GET /qualification": consented,
+    "POST /qualification": consented,
+    "GET /paused": worker,
+    "GET /messages": worker,
+    "POST /messages": worker,
+    "GET /code": worker,
     "GET /home": qualified,
+    "GET /red-team": red_team,
+    "GET /rest": red_team,
+    "POST /talk/practice": talking,
+    "POST /talk/helpful": qualified,
+    "POST /talk/compare": qualified,
+    "POST /talk/red-team": red_team,
+    "GET /talk/{conversation}": consented,
+    "POST /talk/{conversation}/message": talking,
+    "POST /talk/{conversation}/report": talking,
+    "POST /talk/{conversation}/withdraw": consented,
+    "GET /talk/{conversation}/end": consented,
+    "POST /talk/{conversation}/end": talking,
+    "GET /turns/{turn}/answers": talking,
+    "POST /turns/{turn}/judgment": talking,
+    "POST /turns/{turn}/undo": talking,
+    "POST /turns/{turn}/edit": talking,
+    "POST /turns/{turn}/skip": talking,
+    "GET /rate": qualified,
+    "POST /rate/{conversation}": qualified,
 }

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from tutelage.collect.principal import VISITOR, Principal
+from tutelage.collect.caller import VISITOR, Caller
+from tutelage.collect.model_client import Answerer
 from tutelage.collect.settings import Settings
+from tutelage.feedback.database.connection import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +15,10 @@ class Site:
     """A running app: its settings, its database, and who answers."""
 
     settings: Settings
+    database: Database
+    answerer: Answerer
 
-    def principal(self, token: str | None) -> Principal:
+    def caller(self, token: str | None) -> Caller:
         """Who holds this session token; a visitor if nobody does, or the session has ended."""
         return VISITOR
 
