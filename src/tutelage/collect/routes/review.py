@@ -148,7 +148,7 @@ def exclude(request: Request, form: Annotated[ExclusionForm, Form()]) -> Redirec
         raise NotFound(f"no turn {form.subject}")
     with site_of(request).database.writing() as session:
         Reviews(session, principal_of(request)).exclude(form.kind, form.subject, form.reason)
-    return go(safe_path(form.back))
+    return RedirectResponse(safe_path(form.back), 303)
 
 
 def _queue(request: Request, problem: str = "", status: int = 200) -> HTMLResponse:
