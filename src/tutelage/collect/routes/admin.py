@@ -17,6 +17,7 @@ from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.overview import Overview
+from tutelage.feedback.database.reviews import Reviews
 from tutelage.feedback.database.tables import Role, WorkerStatus
 from tutelage.feedback.database.texts import LONGEST_COMMENT
 from tutelage.feedback.database.workers import Workers
@@ -50,6 +51,11 @@ class StatusForm(Sent):
 
 class MessageForm(Sent):
     text: Annotated[str, Field(min_length=1, max_length=LONGEST_COMMENT)]
+
+
+class ExclusionForm(Sent):
+    excluded: bool
+    reason: Reason
 
 
 class SnapshotForm(Sent):
@@ -93,9 +99,10 @@ def worker(request: Request, worker: str) -> HTMLResponse:
         principal = principal_of(request)
         row = Workers(session, principal).get(worker)
         numbers = Overview(session, principal).worker(worker)
+        exclusion = Reviews(session, principal).excluded("worker", worker)
         return page(
             request, "admin_worker.html.j2", worker=numbers, may_edit=row.may_edit, status_reason=row.status_reason,
-            roles=ROLES, statuses=STATUSES,
+            exclusion=exclusion, roles=ROLES, statuses=STATUSES,
         )  # fmt: skip
 
 
@@ -125,6 +132,16 @@ def send_message(request: Request, worker: str, form: Annotated[MessageForm, For
     """Tell a worker something."""
     with site_of(request).database.writing() as session:
         Workers(session, principal_of(request)).note(worker, form.text)
+    return go("/admin/workers/{worker}", worker=worker)
+
+
+@router.post("/admin/workers/{worker}/exclusion")
+def set_exclusion(request: Request, worker: str, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
+    """Leave all that a worker did out of later exports, or take it in again."""
+    with site_of(request).database.writing() as session:
+        reviews = Reviews(session, principal_of(request))
+        decide = reviews.exclude if form.excluded else reviews.include
+        decide("worker", worker, form.reason)
     return go("/admin/workers/{worker}", worker=worker)
 
 
