@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,11 +34,7 @@ def request(turn: int = 1, attempt: int = 0, seed: int = 0) -> AnswerRequest:
 
 
 async def heard(client: ModelClient, asked: AnswerRequest) -> list[AnswerEvent]:
-    return await _all(client.follow(asked))
-
-
-async def _all(events: AsyncIterator[AnswerEvent]) -> list[AnswerEvent]:
-    return [event async for event in events]
+    return [event async for event in client.follow(asked)]
 
 
 def texts(events: list[AnswerEvent]) -> dict[str, str]:
@@ -84,21 +80,6 @@ def test_a_second_follower_hears_the_same_from_the_start(client: ModelClient) ->
     first, second = asyncio.run(both())
     assert first == second
     assert first == asyncio.run(heard(client, request(11)))  # finished, and kept for a while
-
-
-def test_who_joins_hears_the_same_and_may_be_a_moment_early(client: ModelClient) -> None:
-    async def joined() -> tuple[list[AnswerEvent], list[AnswerEvent]]:
-        early = asyncio.create_task(_all(client.join(16, 0)))
-        await asyncio.sleep(0.1)
-        return await heard(client, request(16)), await early
-
-    begun, early = asyncio.run(joined())
-    assert begun == early == asyncio.run(_all(client.join(16, 0)))
-
-
-def test_what_nobody_has_begun_cannot_be_joined(client: ModelClient) -> None:
-    with pytest.raises(AnswersLost, match="nobody"):
-        asyncio.run(_all(client.join(17, 0)))
 
 
 def test_another_attempt_is_begun_anew(client: ModelClient) -> None:

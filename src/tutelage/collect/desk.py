@@ -12,7 +12,6 @@ from tutelage.collect.engines import Progress
 from tutelage.dialogue import Prompt, Side
 
 KEPT_SECONDS = 600.0  # how long the answers of a finished attempt can still be followed
-LATE_SECONDS = 2.0  # how long an attempt that is joined may not have been begun yet
 
 Key = tuple[int, int]
 
@@ -53,17 +52,6 @@ class Desk:
         """The records of an attempt from its first on, until it has ended; begins it if it is not known."""
         self._forget_old()
         return self._records(self._attempts.get((request.turn, request.attempt)) or self._begin(request))
-
-    async def join(self, key: Key) -> AsyncIterator[dict[str, Any]]:
-        """The records of an attempt that another begins; who claimed the turn may be a moment behind who joins it."""
-        end = time.monotonic() + LATE_SECONDS
-        while key not in self._attempts and time.monotonic() < end:
-            await asyncio.sleep(0.02)
-        if key not in self._attempts:
-            yield {"failed": "nobody has begun this attempt"}
-            return
-        async for record in self._records(self._attempts[key]):
-            yield record
 
     async def _records(self, attempt: _Attempt) -> AsyncIterator[dict[str, Any]]:
         sent = 0

@@ -23,18 +23,11 @@ class Answerer(Protocol):
     """Who answers a turn."""
 
     def follow(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent]:
-        """Begin an attempt and hear its events, until both sides are finished; one that is known is joined.
+        """Begin an attempt and hear its events, until both sides are finished; one that is known is joined, so that a
+        refreshed page or another web process hears the same.
 
         Raises:
             AnswersLost: they will not come; no part of them may be judged.
-        """
-        ...
-
-    def join(self, turn: int, attempt: int) -> AsyncGenerator[AnswerEvent]:
-        """The events of an attempt that another has begun, from its start: for a refreshed page, or a second tab.
-
-        Raises:
-            AnswersLost: as `follow`, or nobody has begun it.
         """
         ...
 
@@ -53,11 +46,6 @@ class ModelClient:
 
     async def follow(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent]:
         async with self._asking("follow", request=request_to_record(request)) as records:
-            async for record in records:
-                yield event_from_record(record)
-
-    async def join(self, turn: int, attempt: int) -> AsyncGenerator[AnswerEvent]:
-        async with self._asking("join", turn=turn, attempt=attempt) as records:
             async for record in records:
                 yield event_from_record(record)
 

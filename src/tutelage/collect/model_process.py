@@ -134,9 +134,6 @@ class ModelServer:
             case "follow":
                 async for record in self._desk.follow(request_from_record(asked["request"])):
                     yield record
-            case "join":
-                async for record in self._desk.join((asked["turn"], asked["attempt"])):
-                    yield record
             case "cancel":
                 self._desk.cancel((asked["turn"], asked["attempt"]))
             case "health":

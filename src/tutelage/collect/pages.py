@@ -1,6 +1,7 @@
 """Pages and redirections: how a handler answers."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -64,6 +65,16 @@ def static(name: str) -> str:
     return f"/static/{name}?v={hashlib.sha256(static_file(name)).hexdigest()[:12]}"
 
 
+def day(seconds: float) -> str:
+    """A time in seconds since the epoch, as a date (UTC)."""
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
+def moment(seconds: float) -> str:
+    """A time in seconds since the epoch, to the minute (UTC)."""
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
+
+
 @cache
 def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -73,6 +84,6 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["markdown"] = to_html
+    environment.filters |= {"markdown": to_html, "day": day, "moment": moment}
     environment.globals["static"] = static
     return environment

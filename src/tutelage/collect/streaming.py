@@ -80,7 +80,7 @@ class Lockstep:
 async def stream_turn(
     events: AsyncGenerator[AnswerEvent], store: Store, lose: Lose, tick_seconds: float = TICK_SECONDS
 ) -> AsyncIterator[str]:
-    """Server-sent events of a turn being answered, from the events of its answers (`Answerer.follow`, `.join`).
+    """Server-sent events of a turn being answered, from the events of its answers (`Answerer.follow`).
 
     `more`: {"a": text, "b": text} to append; `answered`: both are whole and stored (`store` has returned), the page may
     ask the server for the turn; `lost`: `lose` has returned, the turn can be asked again. Nothing else is sent, and

@@ -1,5 +1,6 @@
 """What an admin sees of workers and of the data: counts made by the database, in a few statements whatever its size."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from tutelage.dialogue import Question
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.tables import (
     Conversation,
+    Invite,
     Judgment,
     Response,
     Review,
@@ -28,6 +30,7 @@ PAGE = 50  # workers
 WEEK = 7 * 86400
 FIRST_MONDAY = 4 * 86400  # seconds from the epoch to its first Monday
 FEW_JUDGMENTS = 30  # of a pair of snapshots, below which little can be said of it
+LEANING = 0.02  # what the interval of the left side's share may miss one half by
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,11 @@ class Overview:
     def _by_worker(self, statement: Select[Any]) -> dict[str, tuple[Any, ...]]:
         return {row[0]: tuple(row[1:]) for row in self._session.execute(statement)}
 
+    def open_invites(self) -> list[Invite]:
+        """Invites that can still be used, the newest first."""
+        usable = select(Invite).where(Invite.uses_left > 0, Invite.expires > time.time())
+        return list(self._session.scalars(usable.order_by(Invite.created.desc()).limit(PAGE)))
+
     def data(self) -> DataNumbers:
         """What was collected so far."""
         monday = cast(Judgment.created - FIRST_MONDAY, BigInteger) // WEEK
@@ -158,6 +166,24 @@ class Overview:
             pair = (min(one, another), max(one, another))
             pairs[pair] = pairs.get(pair, 0) + count
         return pairs
+
+
+def warnings(numbers: DataNumbers) -> list[str]:
+    """What an admin should do something about."""
+    found = [
+        f"The pair {one}–{other} has {count} judgments; about {FEW_JUDGMENTS} say something."
+        for (one, other), count in sorted(numbers.pairs.items())
+        if one != other and count < FEW_JUDGMENTS
+    ]
+    for question, strengths in numbers.strengths.items():
+        clicks = strengths.total()
+        left = wilson(round(numbers.left[question] * clicks), clicks)
+        if not left.low - LEANING <= 0.5 <= left.high + LEANING:
+            found.append(
+                f"Of the clicks on “{question.replace('_', ' ')}”, {left.value:.0%} are on the left, where sides are drawn "
+                "by lot: look at each worker's share."
+            )
+    return found
 
 
 def connected(pairs: dict[tuple[str, str], int]) -> bool:
