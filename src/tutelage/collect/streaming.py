@@ -19,6 +19,7 @@ from tutelage.feedback.database.planning import Plan
 TICK_SECONDS = 0.1
 PACE = 12  # characters a tick and side: a quick reader's pace
 QUIET_TICKS = 100  # ticks without news after which a comment keeps the connection open
+ANSWERED = "event: answered\ndata: {}\n\n"
 
 Store = Callable[[Finished, Finished], Awaitable[None]]
 Lose = Callable[[str], Awaitable[None]]
@@ -109,7 +110,7 @@ async def stream_turn(
                 quiet = 0
             due = max(due + tick_seconds, loop.time())
             await asyncio.sleep(due - loop.time())
-        yield _event("answered", {})
+        yield ANSWERED
     finally:
         reading.cancel()
         with suppress(asyncio.CancelledError, AnswersLost):
