@@ -11,8 +11,6 @@ class Caller:
     """Whoever holds the cookie; `principal` is None for a visitor who is not signed in."""
 
     principal: Principal | None = None
-    name: str = ""
-    """What they sign in by; shown to themselves only."""
     consents: frozenset[Interface] = frozenset()
     """The interfaces whose present consent they have given."""
     qualified: bool = False
@@ -20,6 +18,11 @@ class Caller:
     def has(self, role: Role) -> bool:
         """Whether they have this role; one who is paused keeps it."""
         return self.principal is not None and role in self.principal.roles
+
+    @property
+    def name(self) -> str:
+        """The number under which their work is kept."""
+        return "" if self.principal is None else self.principal.worker_id
 
     @property
     def signed_in(self) -> bool:

@@ -1,6 +1,6 @@
 """Guards that know nothing of workers or handlers: the cookie, the cross-site check, the headers of every response.
 
-The cookie holds 256 random bits. A signed-in worker's session is found by their hash (`feedback.database`), and the
+The cookie holds 256 random bits. A login is found by their hash (`feedback.database.access`), and the
 token against cross-site requests is derived from them, so that no other secret is needed and visitors have one too.
 """
 
@@ -30,11 +30,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-
-
-def new_token() -> str:
-    """256 random bits as text."""
-    return secrets.token_urlsafe(32)
 
 
 def cookie_name(tls: bool) -> str:

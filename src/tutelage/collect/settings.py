@@ -1,6 +1,7 @@
 """How one collection is run: what its admin sets once, on the command line."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tutelage.plumbing.errors import require_positive
 
@@ -38,7 +39,13 @@ class Settings:
     """Where a worker finds help: an e-mail address or a sentence."""
     hotline: str = ""
     """A line to call or write to when the work was distressing; shown in red-team pages."""
+    qualification: Literal["questions", "reviewed"] = "questions"
+    """What lets a new worker in: right answers to the questions, or also a reviewer who has read their writing."""
+    completion_choices: int = 10
+    """Choices after which a worker who came from a platform gets the completion code."""
+    red_team_offered: bool = True
+    """Whether workers who come from a platform may choose red-team work, after its own consent."""
     red_team: RedTeamCaps = field(default_factory=RedTeamCaps)
 
     def __post_init__(self) -> None:
-        require_positive(self, "exchanges")
+        require_positive(self, "exchanges", "completion_choices")

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from tutelage.collect.caps import MINUTE, red_team_time
-from tutelage.collect.gate import principal_of
+from tutelage.collect.gate import me
 from tutelage.collect.pages import page
 from tutelage.collect.site import site_of
 from tutelage.collect.words import MODES, REPORT_REASONS
@@ -28,7 +28,7 @@ def talk_page(request: Request, conversation: str, status: int = 200, problem: s
     Raises:
         NotFound: it is not theirs.
     """
-    site, principal = site_of(request), principal_of(request)
+    site, principal = site_of(request), me(request)
     with site.database.reading() as session:
         thread = Conversations(session, principal).thread(conversation)
         minutes = seconds_worked(session, principal.worker_id, time.time() - DAY, thread.mode) / MINUTE

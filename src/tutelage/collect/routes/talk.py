@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tutelage.collect.caps import red_team_time
 from tutelage.collect.forms import Keyed
-from tutelage.collect.gate import GatedRoute, principal_of
+from tutelage.collect.gate import GatedRoute, me
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
 from tutelage.collect.talk_page import talk_page
@@ -18,6 +18,7 @@ from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.refusals import Conflict
 from tutelage.feedback.database.tables import FlagReason, Mode
 from tutelage.feedback.database.texts import LONGEST_COMMENT, LONGEST_GOAL, LONGEST_TEXT
+from tutelage.feedback.database.workers import Profile
 
 router = APIRouter(route_class=GatedRoute)
 
@@ -91,7 +92,7 @@ def red_team_start(request: Request) -> Response:
 @router.get("/rest")
 def rest(request: Request) -> HTMLResponse:
     """The pause screen of red-team work."""
-    site, principal = site_of(request), principal_of(request)
+    site, principal = site_of(request), me(request)
     caps = site.settings.red_team
     with site.database.reading() as session:
         done = red_team_time(session, principal, caps)
@@ -173,13 +174,13 @@ def end(request: Request, conversation: str, form: Annotated[Ending, Form()]) ->
 def _begin(request: Request, mode: Mode, key: str, goal: str = "", categories: list[str] | None = None) -> RedirectResponse:
     site = site_of(request)
     with site.database.writing() as session:
-        conversation = Conversations(session, principal_of(request)).start(mode, goal, categories or (), key=key)
+        conversation = Conversations(session, me(request)).start(mode, goal, categories or (), key=key)
     return go("/talk/{conversation}", conversation=conversation)
 
 
 def _write(request: Request, step: Step) -> None:
     with site_of(request).database.writing() as session:
-        step(Conversations(session, principal_of(request)))
+        step(Conversations(session, me(request)))
 
 
 def _step(request: Request, conversation: str, step: Step, thanks: str = "") -> Response:
@@ -195,7 +196,7 @@ def _step(request: Request, conversation: str, step: Step, thanks: str = "") -> 
 
 def _turn_step(request: Request, turn: int, step: Step) -> Response:
     with site_of(request).database.reading() as session:
-        conversation = Conversations(session, principal_of(request)).conversation_of(turn)
+        conversation = Conversations(session, me(request)).conversation_of(turn)
     return _step(request, conversation, step)
 
 
@@ -206,24 +207,24 @@ def _sentence(error: ValueError) -> str:
 
 def _is_red_team(request: Request, conversation: str) -> bool:
     with site_of(request).database.reading() as session:
-        return Conversations(session, principal_of(request)).thread(conversation).mode == "red_team"
+        return Conversations(session, me(request)).thread(conversation).mode == "red_team"
 
 
 def _must_rest(request: Request) -> bool:
     site = site_of(request)
     caps = site.settings.red_team
     with site.database.reading() as session:
-        return red_team_time(session, principal_of(request), caps).rest_due(caps)
+        return red_team_time(session, me(request), caps).rest_due(caps)
 
 
 def _red_team_start(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        declined = Conversations(session, principal_of(request)).declined_topics()
+        declined = Profile(session, me(request)).declined_topics()
     topics = {word: label for word, label in TOPICS.items() if word not in declined}
     return page(request, "red_team.html.j2", status, topics=topics, problem=problem)
 
 
 def _end_page(request: Request, conversation: str, status: int = 200, problem: str = "") -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        thread = Conversations(session, principal_of(request)).thread(conversation)
+        thread = Conversations(session, me(request)).thread(conversation)
     return page(request, "end.html.j2", status, thread=thread, topics=TOPICS, problem=problem)
