@@ -49,18 +49,16 @@ class SimulatedWorker:
     on_judged: Callable[[], None]
 
     async def join(self, invite: str) -> None:
-        """Use an invite, agree, practise nothing, and pass the questions."""
+        """Use an invite, agree to both interfaces, and answer the questions."""
         visit = self.visitor
         await make_account(visit, invite, self.worker.name)
         await visit.open("/consent/helpful")
         await visit.send(visit.page.form("/consent/helpful"))
+        await visit.open("/consent/red_team")
+        await visit.send(visit.page.form("/consent/red_team"))
         await visit.open("/qualification")
         answers = {question.name: str(question.right) for question in QUESTIONS}
         await visit.send(visit.page.form("/qualification"), {**answers, "writing": SAMPLE})
-
-    async def agree_to_red_team(self) -> None:
-        await self.visitor.open("/consent/red_team")
-        await self.visitor.send(self.visitor.page.form("/consent/red_team"))
 
     async def work(self, conversations: int) -> None:
         """So many conversations, about a third of them red-team ones."""
