@@ -10,7 +10,7 @@ VOID = frozenset(
 
 @dataclass
 class Form:
-    """A form with the values that it would send as it stands; `choices`: of each group of radio buttons, all values."""
+    """A form with the values that it would send as it stands; `choices`: all values of radio buttons, boxes and buttons."""
 
     action: str
     fields: dict[str, str] = field(default_factory=dict)
@@ -76,6 +76,8 @@ class _Reader(HTMLParser):
                 form.fields[name] = value
         elif tag == "input":
             form.fields[name] = value
+        elif tag == "button":
+            form.choices.setdefault(name, []).append(value)
         elif tag == "textarea":
             form.fields[name] = ""
             self._textarea = name
