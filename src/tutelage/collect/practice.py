@@ -1,9 +1,9 @@
 """The practice conversation: ready-made answers, so that a new worker learns the page before any model answers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Sequence
 
-from tutelage.collect.answers import SIDES, AnswerEvent, AnswerRequest, Delta, Finished
+from tutelage.collect.answers import SIDES, AnswerEvent, Delta, Finished
 
 PAUSE = 0.03  # seconds between words
 
@@ -25,19 +25,14 @@ ANSWERS: tuple[tuple[str, str], ...] = (
 )
 
 
-class PracticeAnswers:
-    """An `Answerer` that reads from the page above: the n-th turn gets the n-th pair, then they begin again."""
-
-    async def follow(self, request: AnswerRequest) -> AsyncIterator[AnswerEvent]:
-        pair = ANSWERS[(len(request.prompt.messages) // 2) % len(ANSWERS)]
-        words = [text.split(" ") for text in pair]
-        for place in range(max(map(len, words))):
-            for side, said in zip(SIDES, words, strict=True):
-                if place < len(said):
-                    yield Delta(side, (" " if place else "") + said[place])
-            await asyncio.sleep(PAUSE)
-        for side, text in zip(SIDES, pair, strict=True):
-            yield Finished(side, text, "stop")
-
-    async def cancel(self, turn: str, attempt: int) -> None:
-        """Nothing runs that could be stopped."""
+async def practice_answers(dialogue: Sequence[str]) -> AsyncGenerator[AnswerEvent]:
+    """The answers of a practice turn, word by word: the n-th turn gets the n-th pair, then they begin again."""
+    pair = ANSWERS[(len(dialogue) // 2) % len(ANSWERS)]
+    words = [text.split(" ") for text in pair]
+    for place in range(max(map(len, words))):
+        for side, said in zip(SIDES, words, strict=True):
+            if place < len(said):
+                yield Delta(side, (" " if place else "") + said[place])
+        await asyncio.sleep(PAUSE)
+    for side, text in zip(SIDES, pair, strict=True):
+        yield Finished(side, text, "stop")

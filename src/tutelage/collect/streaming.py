@@ -25,10 +25,10 @@ Lose = Callable[[str], Awaitable[None]]
 
 
 def request_of(plan: Plan) -> AnswerRequest:
-    """What to ask of the model process for a turn that was claimed; in practice, nothing is asked.
+    """What to ask of the model process for a turn that was claimed.
 
     Raises:
-        ValueError: a plan of a practice turn.
+        ValueError: a plan of a practice turn, whose answers are given texts.
     """
     sides = []
     for planned in plan.answers:
@@ -36,6 +36,11 @@ def request_of(plan: Plan) -> AnswerRequest:
             raise ValueError("the answers of a practice turn are given texts")
         sides.append(SideRequest(planned.snapshot, planned.sampling, planned.seed))
     return AnswerRequest(plan.turn_id, plan.attempt, Prompt.from_turns(*plan.dialogue), *sides)
+
+
+def is_practice(plan: Plan) -> bool:
+    """Whether the answers are given texts."""
+    return any(planned.snapshot is None for planned in plan.answers)
 
 
 @dataclass
@@ -114,6 +119,11 @@ async def stream_turn(
         reading.cancel()
         with suppress(asyncio.CancelledError, AnswersLost):
             await reading
+
+
+async def already_there() -> AsyncIterator[str]:
+    """The events of a turn that waits for no answers: the page is to look at it again."""
+    yield _event("answered", {})
 
 
 async def _read(events: AsyncGenerator[AnswerEvent], news: "asyncio.Queue[Any]") -> None:

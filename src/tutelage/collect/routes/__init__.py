@@ -1,5 +1,5 @@
 """The app's routes: thin handlers, one file for each part of a worker's way."""
 
-from tutelage.collect.routes import arrival
+from tutelage.collect.routes import account, admin, answers, arrival, home, review, talk
 
-ROUTERS = (arrival.router,)
+ROUTERS = (arrival.router, account.router, home.router, talk.router, answers.router, review.router, admin.router)
