@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from tutelage.feedback.database.once import LONGEST_KEY
@@ -19,3 +20,8 @@ class Keyed(Sent):
     """A form that may arrive twice (a lost connection, an impatient click) and is carried out once."""
 
     key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
+
+
+# Anything else in an address is no id of ours, and is answered like one that is not there.
+ConversationId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+TurnId = Annotated[int, Path(ge=1, le=2**31 - 1)]

@@ -52,7 +52,7 @@ def visit_of(request: Request) -> Visit:
     return visit
 
 
-def me(request: Request) -> Principal:
+def principal_of(request: Request) -> Principal:
     """The principal of a route that only those who are signed in may call."""
     principal = visit_of(request).caller.principal
     if principal is None:

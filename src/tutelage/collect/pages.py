@@ -1,6 +1,7 @@
 """Pages and redirections: how a handler answers."""
 
 import hashlib
+import secrets
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -23,7 +24,7 @@ STATIC = {"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image
 def page(request: Request, template: str, status: int = 200, **content: Any) -> HTMLResponse:
     """A page for whoever sent the request.
 
-    Templates know beside `content`: `me` (the caller), `csrf`, `nonce`, `settings`, `static(name)`, the filter `markdown`.
+    Templates know beside `content`: `me` (the caller), `csrf`, `nonce`, `settings`, `static(name)`, `new_key()`.
     """
     visit = getattr(request.state, "visit", None)  # a path that no route has is answered before the gate
     site = site_of(request)
@@ -75,6 +76,20 @@ def moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
 
 
+def ago(seconds: float) -> str:
+    """How long ago a time was, in its largest unit."""
+    passed = max(0.0, time.time() - seconds)
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if count := int(passed // length):
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def new_key() -> str:
+    """A key that makes a form be carried out once."""
+    return secrets.token_urlsafe(12)
+
+
 @cache
 def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -84,6 +99,6 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"markdown": to_html, "day": day, "moment": moment}
-    environment.globals["static"] = static
+    environment.filters |= {"markdown": to_html, "day": day, "moment": moment, "ago": ago}
+    environment.globals |= {"static": static, "new_key": new_key}
     return environment

@@ -26,7 +26,11 @@ ANSWERS: tuple[tuple[str, str], ...] = (
 
 
 async def practice_answers(dialogue: Sequence[str]) -> AsyncGenerator[AnswerEvent]:
-    """The answers of a practice turn, word by word: the n-th turn gets the n-th pair, then they begin again."""
+    """The events of the pair for a turn: the first turn gets the first pair, and after the last they begin again.
+
+    Args:
+        dialogue: the texts of its turns, the human's first and last.
+    """
     pair = ANSWERS[(len(dialogue) // 2) % len(ANSWERS)]
     words = [text.split(" ") for text in pair]
     for place in range(max(map(len, words))):

@@ -19,6 +19,7 @@ from tutelage.feedback.database.planning import Plan
 TICK_SECONDS = 0.1
 PACE = 12  # characters a tick and side: a quick reader's pace
 QUIET_TICKS = 100  # ticks without news after which a comment keeps the connection open
+ANSWERED = "event: answered\ndata: {}\n\n"
 
 Store = Callable[[Finished, Finished], Awaitable[None]]
 Lose = Callable[[str], Awaitable[None]]
@@ -36,11 +37,6 @@ def request_of(plan: Plan) -> AnswerRequest:
             raise ValueError("the answers of a practice turn are given texts")
         sides.append(SideRequest(planned.snapshot, planned.sampling, planned.seed))
     return AnswerRequest(plan.turn_id, plan.attempt, Prompt.from_turns(*plan.dialogue), *sides)
-
-
-def is_practice(plan: Plan) -> bool:
-    """Whether the answers are given texts."""
-    return any(planned.snapshot is None for planned in plan.answers)
 
 
 @dataclass
@@ -114,16 +110,11 @@ async def stream_turn(
                 quiet = 0
             due = max(due + tick_seconds, loop.time())
             await asyncio.sleep(due - loop.time())
-        yield _event("answered", {})
+        yield ANSWERED
     finally:
         reading.cancel()
         with suppress(asyncio.CancelledError, AnswersLost):
             await reading
-
-
-async def already_there() -> AsyncIterator[str]:
-    """The events of a turn that waits for no answers: the page is to look at it again."""
-    yield _event("answered", {})
 
 
 async def _read(events: AsyncGenerator[AnswerEvent], news: "asyncio.Queue[Any]") -> None:

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from tutelage.collect.caps import MINUTE, red_team_time
-from tutelage.collect.gate import me
+from tutelage.collect.gate import principal_of
 from tutelage.collect.pages import page
 from tutelage.collect.site import site_of
 from tutelage.collect.words import MODES, REPORT_REASONS
@@ -22,13 +22,13 @@ def unsettled(thread: Thread) -> TurnView | None:
     return last if last is not None and last.state in UNJUDGED else None
 
 
-def talk_page(request: Request, conversation: str, status: int = 200, problem: str = "") -> HTMLResponse:
+def talk_page(request: Request, conversation: str, status: int = 200, problem: str = "", notice: str = "") -> HTMLResponse:
     """A conversation of the caller as it stands.
 
     Raises:
         NotFound: it is not theirs.
     """
-    site, principal = site_of(request), me(request)
+    site, principal = site_of(request), principal_of(request)
     with site.database.reading() as session:
         thread = Conversations(session, principal).thread(conversation)
         minutes = seconds_worked(session, principal.worker_id, time.time() - DAY, thread.mode) / MINUTE
@@ -45,4 +45,5 @@ def talk_page(request: Request, conversation: str, status: int = 200, problem: s
         cap=site.settings.red_team.daily_minutes if red_team else None,
         enough=red_team and len(thread.turns) >= site.settings.exchanges,
         problem=problem,
+        notice=notice,
     )

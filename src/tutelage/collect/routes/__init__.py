@@ -1,5 +1,7 @@
-"""The app's routes: thin handlers, one file for each part of a worker's way."""
+"""The app's routes: thin handlers, one file for each part of the app."""
 
 from tutelage.collect.routes import account, admin, answers, arrival, home, review, talk
 
-ROUTERS = (arrival.router, account.router, home.router, talk.router, answers.router, review.router, admin.router)
+ROUTERS = (
+    arrival.router, account.router, home.router, talk.router, answers.router, review.router, admin.router,
+)  # fmt: skip

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tutelage.collect.agreements import consent_version
 from tutelage.collect.forms import Sent
-from tutelage.collect.gate import GatedRoute, me
+from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.qualification import QUESTIONS, score, wrong_answers
 from tutelage.collect.site import site_of
@@ -41,7 +41,7 @@ class Qualifying(Sent):
 @router.get("/consent/{interface}")
 def ask_consent(request: Request, interface: Interface) -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        declined = Profile(session, me(request)).declined_topics()
+        declined = Profile(session, principal_of(request)).declined_topics()
     version = consent_version(interface)
     return page(request, "consent.html.j2", interface=interface, version=version, topics=TOPICS, declined=declined)
 
@@ -51,7 +51,7 @@ def consent(request: Request, interface: Interface, form: Annotated[Agreement, F
     if form.version != consent_version(interface):
         return go("/consent/{interface}", interface=interface)  # the text has changed while it was read
     with site_of(request).database.writing() as session:
-        profile = Profile(session, me(request))
+        profile = Profile(session, principal_of(request))
         chosen = [topic for topic in form.declined if topic in TOPICS]
         declined = chosen if interface == "red_team" else profile.declined_topics()
         profile.consent(interface, form.version, declined)
@@ -67,8 +67,8 @@ def guidelines(request: Request, interface: Interface) -> HTMLResponse:
 def start(request: Request) -> Response:
     """The three steps before paid work."""
     with site_of(request).database.reading() as session:
-        tried = Profile(session, me(request)).qualification("helpful")
-        practised = any(row.mode == "practice" for row in Conversations(session, me(request)).recent())
+        tried = Profile(session, principal_of(request)).qualification("helpful")
+        practised = any(row.mode == "practice" for row in Conversations(session, principal_of(request)).recent())
     if tried is not None and tried.passed:
         return go("/home")
     return page(request, "start.html.j2", practised=practised, waiting=tried is not None and tried.passed is None)
@@ -87,7 +87,7 @@ def qualification(request: Request, form: Annotated[Qualifying, Form()]) -> Resp
     wrong = wrong_answers(answers)
     passed = False if wrong else None if site.settings.qualification == "reviewed" else True
     with site.database.writing() as session:
-        Profile(session, me(request)).try_qualification("helpful", answers, score(answers), form.writing, passed)
+        Profile(session, principal_of(request)).try_qualification("helpful", answers, score(answers), form.writing, passed)
     if wrong:
         return page(request, "qualification.html.j2", 422, questions=QUESTIONS, wrong=wrong, writing=form.writing)
     return go("/start")
@@ -101,21 +101,21 @@ def paused(request: Request) -> HTMLResponse:
 @router.get("/messages")
 def messages(request: Request) -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        notes = Profile(session, me(request)).notes()
+        notes = Profile(session, principal_of(request)).notes()
         return page(request, "messages.html.j2", notes=notes, unread=any(note.read is None for note in notes))
 
 
 @router.post("/messages")
 def read_messages(request: Request, form: Annotated[Sent, Form()]) -> Response:
     with site_of(request).database.writing() as session:
-        Profile(session, me(request)).read_notes()
+        Profile(session, principal_of(request)).read_notes()
     return go("/messages")
 
 
 @router.get("/code")
 def code(request: Request) -> HTMLResponse:
     """Completion codes of the platforms' submissions whose share of work is done."""
-    site, principal = site_of(request), me(request)
+    site, principal = site_of(request), principal_of(request)
     needed = site.settings.completion_choices
     with site.database.writing() as session:
         entries = Profile(session, principal).entries()

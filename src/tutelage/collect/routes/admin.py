@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
 from tutelage.collect.forms import Sent
-from tutelage.collect.gate import GatedRoute, me
+from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
 from tutelage.dialogue import Question
@@ -75,7 +75,7 @@ class InviteForm(Sent):
 def data(request: Request) -> HTMLResponse:
     """What was collected, and what is out of balance."""
     with site_of(request).database.reading() as session:
-        numbers = Overview(session, me(request)).data()
+        numbers = Overview(session, principal_of(request)).data()
     return page(
         request, "admin_data.html.j2", data=numbers, questions=QUESTIONS, warnings=overview.warnings(numbers),
         is_connected=overview.connected(numbers.pairs),
@@ -87,7 +87,7 @@ def data(request: Request) -> HTMLResponse:
 def workers(request: Request, after: str | None = None) -> HTMLResponse:
     """Workers with their numbers, the newest first."""
     with site_of(request).database.reading() as session:
-        found = Overview(session, me(request)).workers(after)
+        found = Overview(session, principal_of(request)).workers(after)
     more = found[-1].id if len(found) == overview.PAGE else None
     return page(request, "admin_workers.html.j2", workers=found, after=more)
 
@@ -96,7 +96,7 @@ def workers(request: Request, after: str | None = None) -> HTMLResponse:
 def worker(request: Request, worker: str) -> HTMLResponse:
     """One worker, and what can be decided about them."""
     with site_of(request).database.reading() as session:
-        principal = me(request)
+        principal = principal_of(request)
         row = Workers(session, principal).get(worker)
         numbers = Overview(session, principal).worker(worker)
         exclusion = Reviews(session, principal).excluded("worker", worker)
@@ -110,7 +110,7 @@ def worker(request: Request, worker: str) -> HTMLResponse:
 def set_access(request: Request, worker: str, form: Annotated[AccessForm, Form()]) -> RedirectResponse:
     """What a worker may do."""
     with site_of(request).database.writing() as session:
-        repository = Workers(session, me(request))
+        repository = Workers(session, principal_of(request))
         repository.set_roles(worker, form.roles, form.reason)
         if repository.get(worker).may_edit != form.may_edit:
             repository.set_may_edit(worker, form.may_edit, form.reason)
@@ -120,10 +120,10 @@ def set_access(request: Request, worker: str, form: Annotated[AccessForm, Form()
 @router.post("/admin/workers/{worker}/status")
 def set_status(request: Request, worker: str, form: Annotated[StatusForm, Form()]) -> RedirectResponse:
     """Pause, disable or re-activate a worker."""
-    if worker == me(request).worker_id:
+    if worker == principal_of(request).worker_id:
         raise HTTPException(422, "You cannot lock yourself out; another admin can.")
     with site_of(request).database.writing() as session:
-        Workers(session, me(request)).set_status(worker, form.status, form.reason)
+        Workers(session, principal_of(request)).set_status(worker, form.status, form.reason)
     return go("/admin/workers/{worker}", worker=worker)
 
 
@@ -131,7 +131,7 @@ def set_status(request: Request, worker: str, form: Annotated[StatusForm, Form()
 def send_message(request: Request, worker: str, form: Annotated[MessageForm, Form()]) -> RedirectResponse:
     """Tell a worker something."""
     with site_of(request).database.writing() as session:
-        Workers(session, me(request)).note(worker, form.text)
+        Workers(session, principal_of(request)).note(worker, form.text)
     return go("/admin/workers/{worker}", worker=worker)
 
 
@@ -139,7 +139,7 @@ def send_message(request: Request, worker: str, form: Annotated[MessageForm, For
 def set_exclusion(request: Request, worker: str, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
     """Leave all that a worker did out of later exports, or take it in again."""
     with site_of(request).database.writing() as session:
-        reviews = Reviews(session, me(request))
+        reviews = Reviews(session, principal_of(request))
         decide = reviews.exclude if form.excluded else reviews.include
         decide("worker", worker, form.reason)
     return go("/admin/workers/{worker}", worker=worker)
@@ -149,7 +149,7 @@ def set_exclusion(request: Request, worker: str, form: Annotated[ExclusionForm, 
 def deployment(request: Request) -> HTMLResponse:
     """Who answers, with what weight."""
     with site_of(request).database.reading() as session:
-        repository = Deployment(session, me(request))
+        repository = Deployment(session, principal_of(request))
         snapshots, changes = repository.table(), repository.changes()
     total = sum(snapshot.weight for snapshot in snapshots if snapshot.status == "active")
     return page(request, "admin_deployment.html.j2", snapshots=snapshots, changes=changes, total=total)
@@ -159,7 +159,7 @@ def deployment(request: Request) -> HTMLResponse:
 def change_deployment(request: Request, snapshot: str, form: Annotated[SnapshotForm, Form()]) -> RedirectResponse:
     """Stop or start a snapshot, or change its weight."""
     with site_of(request).database.writing() as session:
-        repository = Deployment(session, me(request))
+        repository = Deployment(session, principal_of(request))
         if form.switch:
             repository.set_status(snapshot, form.switch, form.reason)
         else:
@@ -177,14 +177,14 @@ def invites(request: Request) -> HTMLResponse:
 def invite(request: Request, form: Annotated[InviteForm, Form()]) -> HTMLResponse:
     """Make an invite; its link is on this page and nowhere else."""
     with site_of(request).database.writing() as session:
-        by = me(request).worker_id
+        by = principal_of(request).worker_id
         token = Access(session).invite(form.roles, by, form.uses, form.days * DAY, form.note)
     return _invites(request, link=f"{request.base_url}join/{token}")
 
 
 def _invites(request: Request, link: str | None) -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        found = Overview(session, me(request)).open_invites()
+        found = Overview(session, principal_of(request)).open_invites()
     return page(request, "admin_invites.html.j2", invites=found, link=link, roles=ROLES)
 
 

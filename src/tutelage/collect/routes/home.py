@@ -6,8 +6,8 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import Field
 
-from tutelage.collect.forms import Keyed
-from tutelage.collect.gate import GatedRoute, me
+from tutelage.collect.forms import ConversationId, Keyed
+from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
 from tutelage.collect.words import MODES
@@ -29,7 +29,7 @@ class DialogueRating(Keyed):
 @router.get("/home")
 def home(request: Request) -> HTMLResponse:
     """Four numbers and two doors."""
-    principal = me(request)
+    principal = principal_of(request)
     with site_of(request).database.reading() as session:
         numbers = hours.home(session, principal)
         recent = Conversations(session, principal).recent()
@@ -44,10 +44,10 @@ def ask_rating(request: Request) -> HTMLResponse:
 
 
 @router.post("/rate/{conversation}")
-def rate(request: Request, conversation: str, form: Annotated[DialogueRating, Form()]) -> Response:
+def rate(request: Request, conversation: ConversationId, form: Annotated[DialogueRating, Form()]) -> Response:
     try:
         with site_of(request).database.writing() as session:
-            Ratings(session, me(request)).rate(conversation, form.rating, form.comment, key=form.key)
+            Ratings(session, principal_of(request)).rate(conversation, form.rating, form.comment, key=form.key)
     except Conflict:
         return _rate_page(request, 409, "You have rated that dialogue already; the first rating stands.")
     return go("/rate")
@@ -55,5 +55,5 @@ def rate(request: Request, conversation: str, form: Annotated[DialogueRating, Fo
 
 def _rate_page(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        thread = Ratings(session, me(request)).next()
+        thread = Ratings(session, principal_of(request)).next()
     return page(request, "rate.html.j2", status, thread=thread, problem=problem)

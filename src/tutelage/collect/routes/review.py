@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
 from tutelage.collect.forms import Keyed, Sent
-from tutelage.collect.gate import GatedRoute, me
+from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.security import safe_path
 from tutelage.collect.site import site_of
@@ -76,7 +76,7 @@ def queue(request: Request) -> HTMLResponse:
 def next_turn(request: Request, form: Annotated[NextForm, Form()]) -> HTMLResponse | RedirectResponse:
     """A turn that was begun on, or another one."""
     with site_of(request).database.writing() as session:
-        turn = OthersTurns(session, me(request), "review").next(form.reason)
+        turn = OthersTurns(session, principal_of(request), "review").next(form.reason)
     if turn is None:
         return _queue(request, f"{DOORS[form.reason].name}: nothing is left to check.")
     return go("/review/turns/{turn}", turn=turn.turn_id)
@@ -86,7 +86,7 @@ def next_turn(request: Request, form: Annotated[NextForm, Form()]) -> HTMLRespon
 def show(request: Request, turn: int) -> HTMLResponse:
     """The turn: blind until the reviewer has judged it, open from then on."""
     with site_of(request).database.reading() as session:
-        principal = me(request)
+        principal = principal_of(request)
         blind = OthersTurns(session, principal, "review").given(turn)
         if blind is not None:
             return page(request, "review_turn.html.j2", turn=blind, words=MODES[blind.mode])
@@ -103,7 +103,7 @@ def judge(request: Request, turn: int, form: Annotated[BlindForm, Form()]) -> Re
     side, strength = choice_of(form.position)
     try:
         with site_of(request).database.writing() as session:
-            others = OthersTurns(session, me(request), "review")
+            others = OthersTurns(session, principal_of(request), "review")
             others.judge(turn, side, strength, key=form.key, milliseconds=form.milliseconds)
     except Conflict:
         pass
@@ -115,11 +115,11 @@ def decide(request: Request, turn: int, form: Annotated[VerdictForm, Form()]) ->
     """Store the verdict, and tell the worker what there is to tell."""
     try:
         with site_of(request).database.writing() as session:
-            reviews = Reviews(session, me(request))
+            reviews = Reviews(session, principal_of(request))
             opened = reviews.opened(turn)
             reviews.decide(turn, form.writing, form.judging, form.remark, key=form.key)
             if form.message.strip():
-                Workers(session, me(request)).note(opened.worker_id, form.message, opened.thread.id)
+                Workers(session, principal_of(request)).note(opened.worker_id, form.message, opened.thread.id)
     except Conflict:
         return _queue(request, "You gave your verdict on this turn already; it stands.", 409)
     return go("/review")
@@ -129,7 +129,7 @@ def decide(request: Request, turn: int, form: Annotated[VerdictForm, Form()]) ->
 def conversation(request: Request, conversation: str) -> HTMLResponse:
     """Any conversation, whole."""
     with site_of(request).database.reading() as session:
-        worker, thread = Reviews(session, me(request)).thread(conversation)
+        worker, thread = Reviews(session, principal_of(request)).thread(conversation)
     return page(request, "review_conversation.html.j2", worker=worker, thread=thread)
 
 
@@ -137,7 +137,7 @@ def conversation(request: Request, conversation: str) -> HTMLResponse:
 def decide_sample(request: Request, sample: int, form: Annotated[SampleForm, Form()]) -> RedirectResponse:
     """Let somebody in, or not yet."""
     with site_of(request).database.writing() as session:
-        Workers(session, me(request)).decide(sample, form.passed)
+        Workers(session, principal_of(request)).decide(sample, form.passed)
     return go("/review")
 
 
@@ -147,13 +147,13 @@ def exclude(request: Request, form: Annotated[ExclusionForm, Form()]) -> Redirec
     if form.kind == "turn" and not form.subject.isdecimal():
         raise NotFound(f"no turn {form.subject}")
     with site_of(request).database.writing() as session:
-        Reviews(session, me(request)).exclude(form.kind, form.subject, form.reason)
+        Reviews(session, principal_of(request)).exclude(form.kind, form.subject, form.reason)
     return RedirectResponse(safe_path(form.back), 303)
 
 
 def _queue(request: Request, problem: str = "", status: int = 200) -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        reviews, workers = Reviews(session, me(request)), Workers(session, me(request))
+        reviews, workers = Reviews(session, principal_of(request)), Workers(session, principal_of(request))
         return page(
             request, "review.html.j2", status, doors=DOORS, samples=workers.undecided(), flags=reviews.flags(SHOWN),
             exclusions=reviews.exclusions(SHOWN), reasons=REPORT_REASONS, problem=problem,

@@ -8,8 +8,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
 from tutelage.collect.caps import red_team_time
-from tutelage.collect.forms import Keyed
-from tutelage.collect.gate import GatedRoute, me
+from tutelage.collect.forms import ConversationId, Keyed, TurnId
+from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
 from tutelage.collect.talk_page import talk_page
@@ -92,7 +92,7 @@ def red_team_start(request: Request) -> Response:
 @router.get("/rest")
 def rest(request: Request) -> HTMLResponse:
     """The pause screen of red-team work."""
-    site, principal = site_of(request), me(request)
+    site, principal = site_of(request), principal_of(request)
     caps = site.settings.red_team
     with site.database.reading() as session:
         done = red_team_time(session, principal, caps)
@@ -100,19 +100,19 @@ def rest(request: Request) -> HTMLResponse:
 
 
 @router.get("/talk/{conversation}")
-def show(request: Request, conversation: str) -> HTMLResponse:
+def show(request: Request, conversation: ConversationId) -> HTMLResponse:
     return talk_page(request, conversation)
 
 
 @router.post("/talk/{conversation}/message")
-def message(request: Request, conversation: str, form: Annotated[Message, Form()]) -> Response:
+def message(request: Request, conversation: ConversationId, form: Annotated[Message, Form()]) -> Response:
     if _is_red_team(request, conversation) and _must_rest(request):
         return go("/rest")
     return _step(request, conversation, lambda own: own.ask(conversation, form.text, key=form.key))
 
 
 @router.post("/turns/{turn}/judgment")
-def judgment(request: Request, turn: int, form: Annotated[Choice, Form()]) -> Response:
+def judgment(request: Request, turn: TurnId, form: Annotated[Choice, Form()]) -> Response:
     side, strength = choice_of(form.position)
     return _turn_step(
         request,
@@ -124,22 +124,22 @@ def judgment(request: Request, turn: int, form: Annotated[Choice, Form()]) -> Re
 
 
 @router.post("/turns/{turn}/undo")
-def undo(request: Request, turn: int, form: Annotated[Keyed, Form()]) -> Response:
+def undo(request: Request, turn: TurnId, form: Annotated[Keyed, Form()]) -> Response:
     return _turn_step(request, turn, lambda own: own.undo(turn, key=form.key))
 
 
 @router.post("/turns/{turn}/edit")
-def edit(request: Request, turn: int, form: Annotated[Message, Form()]) -> Response:
+def edit(request: Request, turn: TurnId, form: Annotated[Message, Form()]) -> Response:
     return _turn_step(request, turn, lambda own: own.edit(turn, form.text, key=form.key))
 
 
 @router.post("/turns/{turn}/skip")
-def skip(request: Request, turn: int, form: Annotated[Keyed, Form()]) -> Response:
+def skip(request: Request, turn: TurnId, form: Annotated[Keyed, Form()]) -> Response:
     return _turn_step(request, turn, lambda own: own.skip(turn, key=form.key))
 
 
 @router.post("/talk/{conversation}/report")
-def report(request: Request, conversation: str, form: Annotated[Report, Form()]) -> Response:
+def report(request: Request, conversation: ConversationId, form: Annotated[Report, Form()]) -> Response:
     return _step(
         request,
         conversation,
@@ -149,17 +149,17 @@ def report(request: Request, conversation: str, form: Annotated[Report, Form()])
 
 
 @router.post("/talk/{conversation}/withdraw")
-def withdraw(request: Request, conversation: str, form: Annotated[Keyed, Form()]) -> Response:
+def withdraw(request: Request, conversation: ConversationId, form: Annotated[Keyed, Form()]) -> Response:
     return _step(request, conversation, lambda own: own.withdraw(conversation, key=form.key))
 
 
 @router.get("/talk/{conversation}/end")
-def ask_end(request: Request, conversation: str) -> HTMLResponse:
+def ask_end(request: Request, conversation: ConversationId) -> HTMLResponse:
     return _end_page(request, conversation)
 
 
 @router.post("/talk/{conversation}/end")
-def end(request: Request, conversation: str, form: Annotated[Ending, Form()]) -> Response:
+def end(request: Request, conversation: ConversationId, form: Annotated[Ending, Form()]) -> Response:
     scores = form.model_dump(include={"rating", "success", "harm", "actionability", "distressing", "comment"})
     tags = [word for word in form.tags if word in TOPICS]
     try:
@@ -174,13 +174,13 @@ def end(request: Request, conversation: str, form: Annotated[Ending, Form()]) ->
 def _begin(request: Request, mode: Mode, key: str, goal: str = "", categories: list[str] | None = None) -> RedirectResponse:
     site = site_of(request)
     with site.database.writing() as session:
-        conversation = Conversations(session, me(request)).start(mode, goal, categories or (), key=key)
+        conversation = Conversations(session, principal_of(request)).start(mode, goal, categories or (), key=key)
     return go("/talk/{conversation}", conversation=conversation)
 
 
 def _write(request: Request, step: Step) -> None:
     with site_of(request).database.writing() as session:
-        step(Conversations(session, me(request)))
+        step(Conversations(session, principal_of(request)))
 
 
 def _step(request: Request, conversation: str, step: Step, thanks: str = "") -> Response:
@@ -196,7 +196,7 @@ def _step(request: Request, conversation: str, step: Step, thanks: str = "") -> 
 
 def _turn_step(request: Request, turn: int, step: Step) -> Response:
     with site_of(request).database.reading() as session:
-        conversation = Conversations(session, me(request)).conversation_of(turn)
+        conversation = Conversations(session, principal_of(request)).conversation_of(turn)
     return _step(request, conversation, step)
 
 
@@ -207,24 +207,24 @@ def _sentence(error: ValueError) -> str:
 
 def _is_red_team(request: Request, conversation: str) -> bool:
     with site_of(request).database.reading() as session:
-        return Conversations(session, me(request)).thread(conversation).mode == "red_team"
+        return Conversations(session, principal_of(request)).thread(conversation).mode == "red_team"
 
 
 def _must_rest(request: Request) -> bool:
     site = site_of(request)
     caps = site.settings.red_team
     with site.database.reading() as session:
-        return red_team_time(session, me(request), caps).rest_due(caps)
+        return red_team_time(session, principal_of(request), caps).rest_due(caps)
 
 
 def _red_team_start(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        declined = Profile(session, me(request)).declined_topics()
+        declined = Profile(session, principal_of(request)).declined_topics()
     topics = {word: label for word, label in TOPICS.items() if word not in declined}
     return page(request, "red_team.html.j2", status, topics=topics, problem=problem)
 
 
 def _end_page(request: Request, conversation: str, status: int = 200, problem: str = "") -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        thread = Conversations(session, me(request)).thread(conversation)
+        thread = Conversations(session, principal_of(request)).thread(conversation)
     return page(request, "end.html.j2", status, thread=thread, topics=TOPICS, problem=problem)

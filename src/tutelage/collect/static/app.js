@@ -65,8 +65,10 @@ function send(form, button) {
   const body = [...new FormData(form, button)];
   const seen = form.dataset.seen && kept.get(form.dataset.seen);
   if (seen) body.push(["milliseconds", String(Date.now() - seen)]);
-  kept.set(outbox(), { action: form.getAttribute("action"), body, draft: form.dataset.draft || null });
-  return deliver(kept.get(outbox()) || { action: form.getAttribute("action"), body, draft: null });
+  const drops = [form.dataset.draft, form.dataset.seen].filter(Boolean);
+  const parcel = { action: form.getAttribute("action"), body, drops };
+  kept.set(outbox(), parcel);
+  return deliver(parcel);
 }
 
 async function deliver(parcel) {
@@ -86,7 +88,7 @@ async function deliver(parcel) {
       }
       if (response && response.status < 500 && response.status !== 429) {
         kept.drop(box);
-        if (parcel.draft && response.ok) kept.drop(parcel.draft);
+        if (response.ok) parcel.drops.forEach(kept.drop);
         kept.set("sent", { at: here(), time: Date.now() });
         say("");
         sending = false;
@@ -166,12 +168,21 @@ function arrive(changed) {
   findAll("form[data-draft]").forEach(restoreDraft);
   findAll("form[data-seen]").forEach((form) => { if (!kept.get(form.dataset.seen)) kept.set(form.dataset.seen, Date.now()); });
   findAll(".scale").forEach(describe);
+  veil();
   const source = find("[data-stream]", main);
   if (source) follow(source.dataset.stream);
   else { stream?.close(); stream = null; }
   const focus = find("[data-focus]", main);
   if (changed && focus) focus.focus({ preventScroll: true });
   if (focus) focus.scrollIntoView({ block: "nearest" });
+}
+
+/* Answers behind a veil, for those who wish it. */
+function veil() {
+  const box = find("[data-veil]");
+  if (!box) return;
+  box.checked = kept.get("veil") === true;
+  findAll(".card").forEach((card) => card.classList.toggle("veiled", box.checked));
 }
 
 /* The choice in words, and the card that it prefers. */
@@ -191,6 +202,7 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("input", (event) => {
+  if (event.target.matches("[data-veil]")) { kept.set("veil", event.target.checked); veil(); }
   const form = event.target.closest("form");
   if (form?.dataset.draft) keepDraft(form);
   const scale = event.target.closest(".scale");
@@ -198,10 +210,19 @@ document.addEventListener("input", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  const card = event.target.closest(".card.veiled");
-  if (event.target.matches("[data-unveil]") && card) card.classList.remove("veiled");
-  if (event.target.matches("[data-forget]")) localStorage.clear();
+  const again = event.target.closest("[data-again]");
+  if (again) {
+    again.disabled = true;
+    follow(again.dataset.again);
+  }
+  if (event.target.closest("[data-unveil]")) event.target.closest(".card").classList.remove("veiled");
+  if (event.target.closest("[data-forget]")) forget();
 });
+
+/* Who signs out leaves no drafts behind for the next at this browser. */
+function forget() {
+  try { localStorage.clear(); } catch { /* nothing was kept */ }
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;

@@ -7,6 +7,7 @@ lets readers go on meanwhile, and `synchronous=FULL` makes a commit outlast a po
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,13 @@ def _parsed(url: str) -> URL:
     raise InputError(f"{parsed.drivername}: neither SQLite nor PostgreSQL; name a file, or postgresql://USER@HOST/NAME")
 
 
-def _engine(url: URL) -> Engine:
+def migrating_engine(url: URL) -> Engine:
+    """An engine for changes of the schema: every transaction writes, and SQLite may drop tables that are referred to."""
+    engine = _engine(url, foreign_keys=False)
+    return engine.execution_options(writing=True)
+
+
+def _engine(url: URL, foreign_keys: bool = True) -> Engine:
     try:
         if url.get_backend_name() == "postgresql":
             # Pre-ping: after a restart of the server the pool is full of dead connections.
@@ -114,14 +121,14 @@ def _engine(url: URL) -> Engine:
         raise InputError("PostgreSQL needs its driver: pip install 'tutelage[postgresql]'") from error
     except OSError as error:
         raise InputError(f"{url.database}: cannot be made ({error.strerror or error})") from error
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", partial(_prepare_sqlite, foreign_keys))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(foreign_keys: bool, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}"):
         connection.execute(f"PRAGMA {pragma}")
 
 
