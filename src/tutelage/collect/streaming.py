@@ -26,10 +26,10 @@ Lose = Callable[[str], Awaitable[None]]
 
 
 def request_of(plan: Plan) -> AnswerRequest:
-    """What to ask of the model process for a turn that was claimed; in practice, nothing is asked.
+    """What to ask of the model process for a turn that was claimed.
 
     Raises:
-        ValueError: a plan of a practice turn.
+        ValueError: a plan of a practice turn, whose answers are given texts.
     """
     sides = []
     for planned in plan.answers:
