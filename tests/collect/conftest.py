@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from tests.collect.people import Person, Scripted
+from .people import Person, Scripted
 from tutelage.collect.app import make_app
 from tutelage.collect.server import deploy
 from tutelage.collect.settings import Settings
 from tutelage.dialogue import SamplingParameters
 from tutelage.feedback.database.connection import Database
-from tutelage.feedback.database.schema import upgrade
+from tutelage.feedback.database.tables import Base
 
 CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 
@@ -20,7 +20,7 @@ CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(str(tmp_path / "feedback.db"))
-    upgrade(database)
+    Base.metadata.create_all(database.engine)
     deploy(database, dict.fromkeys(CANARIES), SamplingParameters())
     yield database
     database.close()
