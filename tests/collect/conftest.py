@@ -15,7 +15,7 @@ from tutelage.collect.server import deploy
 from tutelage.collect.settings import Settings
 from tutelage.dialogue import SamplingParameters
 from tutelage.feedback.database.connection import Database
-from tutelage.feedback.database.tables import Base
+from tutelage.feedback.database.schema import upgrade
 
 CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 
@@ -23,7 +23,7 @@ CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(str(tmp_path / "feedback.db"))
-    Base.metadata.create_all(database.engine)
+    upgrade(database)
     deploy(database, dict.fromkeys(CANARIES), SamplingParameters())
     yield database
     database.close()

@@ -237,9 +237,7 @@ class TrainPM:
             )
         return material
 
-    def _feedback(
-        self, counts: "DropCounts", files: list[dict[str, Any]]
-    ) -> tuple[list[Comparison], Counter[str]]:
+    def _feedback(self, counts: "DropCounts", files: list[dict[str, Any]]) -> tuple[list[Comparison], Counter[str]]:
         """The comparisons of the database (noted among the files by the hash of what was read), and what gave none."""
         if self.feedback is None:
             return [], Counter()

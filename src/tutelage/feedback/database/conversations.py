@@ -15,8 +15,8 @@ from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.own import UNJUDGED, OwnConversations
 from tutelage.feedback.database.planning import Plan
-from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound
 from tutelage.feedback.database.ratings import require_scores
+from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import (
     Conversation,
@@ -129,9 +129,7 @@ class Conversations(OwnConversations):
         for slot, answer in zip("ab", answers, strict=True):
             row = update(Response).where(Response.turn_id == turn_id, Response.slot == slot)
             text = storable(answer.text)
-            changed(
-                self._session, row.values(text=text, finish=answer.finish, finished=True, finished_at=time.time())
-            )
+            changed(self._session, row.values(text=text, finish=answer.finish, finished=True, finished_at=time.time()))
         return True
 
     def answers_failed(self, turn_id: int, attempt: int) -> bool:

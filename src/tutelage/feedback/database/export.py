@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -58,6 +58,10 @@ class Counts:
     not_in_hh: Counter[str] = field(default_factory=Counter)
     attempts: int = 0
     attempts_left_out: Counter[str] = field(default_factory=Counter)
+
+    def to_record(self) -> Record:
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
 
 
 def export(database: Database, out: Path, test_share: float = 0.05, name: str | None = None) -> dict[str, Any]:
@@ -109,9 +113,7 @@ def hh_file(kind: str, part: str) -> str:
     return f"{kind}/{part}.jsonl.gz"
 
 
-def _write_comparisons(
-    one: Collected, excluded: Excluded, write: Writers, counts: Counts, test_share: float
-) -> None:
+def _write_comparisons(one: Collected, excluded: Excluded, write: Writers, counts: Counts, test_share: float) -> None:
     for item in comparisons_of(one, excluded):
         counts.judgments += 1
         if not isinstance(item, Comparison):
@@ -149,7 +151,7 @@ def _manifest(folder: Path, counts: Counts, test_share: float, name: str | None)
         "created": time.time(),
         "software": __version__,
         "test_share": test_share,
-        "counts": asdict(counts),
+        "counts": counts.to_record(),
         "reasons": _reasons(counts),
         "files": {path.relative_to(folder).as_posix(): sha256(path) for path in written},
     }
@@ -185,5 +187,9 @@ def faults_of(folder: Path) -> list[str]:
     manifest = read_json(folder / MANIFEST)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     missing = [f"{name}: missing" for name in manifest["files"] if name not in there]
-    changed = [f"{name}: changed" for name, hash in manifest["files"].items() if name in there and sha256(folder / name) != hash]
+    changed = [
+        f"{name}: changed"
+        for name, hash in manifest["files"].items()
+        if name in there and sha256(folder / name) != hash
+    ]
     return missing + changed
