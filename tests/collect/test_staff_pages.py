@@ -219,7 +219,9 @@ def test_a_turn_that_was_not_given_is_not_there(database: Database) -> None:
 def test_an_exclusion_stands_until_it_is_taken_back(database: Database) -> None:
     admin = Staff(database, "admin", "reviewer")
     worker = admin.open("/admin/workers").links
-    path = next(link for link in worker if re.fullmatch("/admin/workers/[0-9a-f]{16}", link) and admin.worker not in link)
+    path = next(
+        link for link in worker if re.fullmatch("/admin/workers/[0-9a-f]{16}", link) and admin.worker not in link
+    )
     admin.open(path)
     admin.send("/exclusion", reason="writes nonsense")
     assert "writes nonsense" in admin.html

@@ -13,7 +13,6 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from tutelage.collect.gate import visit_of
 from tutelage.collect.rendering import to_html
 from tutelage.collect.security import set_session_cookie
 from tutelage.collect.site import site_of
@@ -28,12 +27,16 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
     """
     visit = getattr(request.state, "visit", None)  # a path that no route has is answered before the gate
     site = site_of(request)
-    html = _templates().get_template(template).render(
-        me=visit and visit.caller,
-        csrf=visit and visit.csrf,
-        nonce=request.state.nonce,
-        settings=site.settings,
-        **content,
+    html = (
+        _templates()
+        .get_template(template)
+        .render(
+            me=visit and visit.caller,
+            csrf=visit and visit.csrf,
+            nonce=request.state.nonce,
+            settings=site.settings,
+            **content,
+        )
     )
     response = HTMLResponse(html, status)
     if visit and visit.fresh:

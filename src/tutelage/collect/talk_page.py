@@ -5,7 +5,7 @@ import time
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-from tutelage.collect.caps import MINUTE, red_team_time
+from tutelage.collect.caps import MINUTE
 from tutelage.collect.gate import principal_of
 from tutelage.collect.pages import page
 from tutelage.collect.site import site_of
@@ -22,7 +22,9 @@ def unsettled(thread: Thread) -> TurnView | None:
     return last if last is not None and last.state in UNJUDGED else None
 
 
-def talk_page(request: Request, conversation: str, status: int = 200, problem: str = "", notice: str = "") -> HTMLResponse:
+def talk_page(
+    request: Request, conversation: str, status: int = 200, problem: str = "", notice: str = ""
+) -> HTMLResponse:
     """A conversation of the caller as it stands.
 
     Raises:

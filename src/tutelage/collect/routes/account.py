@@ -87,7 +87,9 @@ def qualification(request: Request, form: Annotated[Qualifying, Form()]) -> Resp
     wrong = wrong_answers(answers)
     passed = False if wrong else None if site.settings.qualification == "reviewed" else True
     with site.database.writing() as session:
-        Profile(session, principal_of(request)).try_qualification("helpful", answers, score(answers), form.writing, passed)
+        Profile(session, principal_of(request)).try_qualification(
+            "helpful", answers, score(answers), form.writing, passed
+        )
     if wrong:
         return page(request, "qualification.html.j2", 422, questions=QUESTIONS, wrong=wrong, writing=form.writing)
     return go("/start")

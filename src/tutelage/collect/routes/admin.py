@@ -162,7 +162,9 @@ def deployment(request: Request) -> HTMLResponse:
 
 
 @router.post("/admin/deployment/{snapshot}")
-def change_deployment(request: Request, snapshot: SnapshotName, form: Annotated[SnapshotForm, Form()]) -> RedirectResponse:
+def change_deployment(
+    request: Request, snapshot: SnapshotName, form: Annotated[SnapshotForm, Form()]
+) -> RedirectResponse:
     """Stop or start a snapshot, or change its weight."""
     with site_of(request).database.writing() as session:
         repository = Deployment(session, principal_of(request))

@@ -171,7 +171,9 @@ def end(request: Request, conversation: ConversationId, form: Annotated[Ending, 
     return go("/")
 
 
-def _begin(request: Request, mode: Mode, key: str, goal: str = "", categories: list[str] | None = None) -> RedirectResponse:
+def _begin(
+    request: Request, mode: Mode, key: str, goal: str = "", categories: list[str] | None = None
+) -> RedirectResponse:
     site = site_of(request)
     with site.database.writing() as session:
         conversation = Conversations(session, principal_of(request)).start(mode, goal, categories or (), key=key)

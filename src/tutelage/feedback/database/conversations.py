@@ -15,8 +15,8 @@ from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.own import UNJUDGED, OwnConversations
 from tutelage.feedback.database.planning import Plan
-from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound
 from tutelage.feedback.database.ratings import require_scores
+from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import (
     Conversation,

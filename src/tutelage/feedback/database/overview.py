@@ -117,9 +117,19 @@ class Overview:
             (median,) = medians.get(worker.id, (None,))
             rows.append(
                 WorkerNumbers(
-                    worker.id, worker.status, tuple(sorted(row.role for row in worker.roles)), worker.source,
-                    conversations.get(worker.id, (0,))[0], count, median and median / 1000, extreme, left,
-                    wilson(same, shared) if shared else None, seconds / 3600, units, checks.get(worker.id, (None,))[0],
+                    worker.id,
+                    worker.status,
+                    tuple(sorted(row.role for row in worker.roles)),
+                    worker.source,
+                    conversations.get(worker.id, (0,))[0],
+                    count,
+                    median and median / 1000,
+                    extreme,
+                    left,
+                    wilson(same, shared) if shared else None,
+                    seconds / 3600,
+                    units,
+                    checks.get(worker.id, (None,))[0],
                 )  # fmt: skip
             )
         return rows
@@ -159,7 +169,9 @@ class Overview:
             .select_from(Judgment)
             .join(chosen, chosen.id == Judgment.chosen_id)
             .join(other, other.id == Judgment.other_id)
-            .where(Judgment.stands, Judgment.purpose == "own", chosen.snapshot.is_not(None), other.snapshot.is_not(None))
+            .where(
+                Judgment.stands, Judgment.purpose == "own", chosen.snapshot.is_not(None), other.snapshot.is_not(None)
+            )
             .group_by(chosen.snapshot, other.snapshot)
         )
         for one, another, count in self._session.execute(counts):
@@ -226,9 +238,7 @@ def _medians(ids: Sequence[str]) -> Select[Any]:
         .subquery()
     )
     middle = (2 * ranked.c.place).between(ranked.c.of, ranked.c.of + 2)
-    return (
-        select(ranked.c.worker_id, func.avg(ranked.c.milliseconds * 1.0)).where(middle).group_by(ranked.c.worker_id)
-    )
+    return select(ranked.c.worker_id, func.avg(ranked.c.milliseconds * 1.0)).where(middle).group_by(ranked.c.worker_id)
 
 
 def _agreements(ids: Sequence[str]) -> Select[Any]:
