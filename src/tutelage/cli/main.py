@@ -13,10 +13,20 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from tutelage import __version__
+from tutelage.cli.collect import Collect
 from tutelage.cli.data import DataConvert, DataList, DataOverlap, DataStats
 from tutelage.cli.demo import Demo
 from tutelage.cli.distill import TrainDistill
 from tutelage.cli.doctor import Doctor
+from tutelage.cli.exchange import DataExport, DataImport
+from tutelage.cli.feedback import (
+    FeedbackAdmin,
+    FeedbackBackup,
+    FeedbackErase,
+    FeedbackRestore,
+    FeedbackUpgrade,
+    FeedbackVerify,
+)
 from tutelage.cli.judge import Judge
 from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
@@ -59,12 +69,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
-    data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
+    data = _group(
+        list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap, export=DataExport,
+    )
+    data.command(name="import")(DataImport)
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
+    feedback = _group(
+        admin=FeedbackAdmin, backup=FeedbackBackup, restore=FeedbackRestore, verify=FeedbackVerify,
+        erase=FeedbackErase, upgrade=FeedbackUpgrade,
+    )
+    app.command(feedback, name="feedback", help="The database of what people judged: back it up, check it.")
     app.command(
         _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM), name="train", help="Train one model."
     )
-    single = {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
+    single = {"collect": Collect, "score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
     for name, command in single.items():
         app.command(name=name)(command)
     app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")

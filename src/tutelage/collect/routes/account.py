@@ -27,7 +27,7 @@ Choice = Annotated[int, Field(ge=0, le=9)]
 
 class Agreement(Sent):
     version: str
-    declined: list[str] = []
+    declined: list[str] = Field(default_factory=list)
 
 
 class Qualifying(Sent):

@@ -30,7 +30,7 @@ Step = Callable[[Conversations], object]
 
 class RedTeamBeginning(Keyed):
     goal: Annotated[str, Field(max_length=LONGEST_GOAL)]
-    categories: list[str] = []
+    categories: list[str] = Field(default_factory=list)
 
 
 class Message(Keyed):
@@ -55,7 +55,7 @@ class Ending(Keyed):
     harm: Score | None = None
     actionability: Score | None = None
     distressing: bool | None = None
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     comment: Annotated[str, Field(max_length=LONGEST_COMMENT)] = ""
 
 

@@ -26,7 +26,7 @@ from tutelage.dialogue import Comparison
 from tutelage.feedback.database.attempts import attempt_of
 from tutelage.feedback.database.collected import Collected, collected
 from tutelage.feedback.database.connection import Database
-from tutelage.feedback.database.keeping import freeze
+from tutelage.feedback.database.files import freeze
 from tutelage.feedback.database.lossless import conversation_to_record
 from tutelage.feedback.database.source import Excluded, LeftOut, comparisons_of, exclusions
 from tutelage.plumbing.files import line_writer, read_json, replacing, sha256, write_json, write_text

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import inspect, select
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from tutelage.corpus.fields import Fields
 from tutelage.corpus.records import Record
+from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.collected import AnyRow, Collected, table_of
 from tutelage.feedback.database.connection import Database, insert_new
 from tutelage.feedback.database.numbering import continue_numbers
@@ -60,19 +62,25 @@ def read_conversations(database: Database, path: Path) -> int:
     Raises:
         InputError: the file is bad (names file and line), or the database holds conversations already.
     """
-    count = 0
+    count, judgments = 0, list[int]()
     with database.writing() as session:
         if session.scalar(select(Conversation.id).limit(1)) is not None:
             raise InputError(f"{database.name}: holds conversations; read an export into a new database")
         lines = read_jsonl(path)
         while batch := list(islice(lines, 200)):
-            _insert(session, [(line, f"{path}, line {line.number}") for line in batch])
+            try:
+                judgments += _insert(session, [(line, f"{path}, line {line.number}") for line in batch])
+            except StatementError as error:
+                where = f"{path}, lines {batch[0].number} to {batch[-1].number}"
+                raise InputError(f"{where}: not rows of this database ({error.orig})") from error
             count += len(batch)
+        Audit(session).append("system", "import conversations", path.name, {"judgments": judgments})
         continue_numbers(session)
     return count
 
 
-def _insert(session: Session, lines: Iterable[tuple[Line, str]]) -> None:
+def _insert(session: Session, lines: Iterable[tuple[Line, str]]) -> list[int]:
+    """Insert the rows of these conversations; returns the numbers of the judgments."""
     rows: dict[type[Base], list[Record]] = {kind: [] for kind in (Conversation, Turn, Response, Judgment, Rating, Flag)}
     makers: dict[str, str] = {}
     for line, where in lines:
@@ -86,6 +94,7 @@ def _insert(session: Session, lines: Iterable[tuple[Line, str]]) -> None:
     for kind, found in rows.items():
         if found:
             session.execute(table_of(kind).insert(), found)
+    return [row["id"] for row in rows[Judgment]]
 
 
 def _take(fields: Fields, rows: dict[type[Base], list[Record]], makers: dict[str, str]) -> None:

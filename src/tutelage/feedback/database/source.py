@@ -1,7 +1,8 @@
 """The database as a source of comparisons: what training reads and what exports hold."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tutelage.corpus.records import comparison_to_record, json_line
 from tutelage.corpus.rules import Drop, DropReason, Turn, comparison_from_turns
 from tutelage.dialogue import Comparison, Judgment, Prompt, Response, comparison_from_judgment
 from tutelage.feedback.database.collected import AnyRow, Collected, collected
@@ -183,3 +185,11 @@ def _provenance(one: Collected, turn: AnyRow, time: float) -> dict[str, Any]:
         "prompt_hash": first.prompt_hash,
         "software": first.software,
     }
+
+
+def hash_of(comparisons: Iterable[Comparison]) -> str:
+    """SHA-256 of comparisons in their order, as the lossless format writes them."""
+    whole = hashlib.sha256()
+    for comparison in comparisons:
+        whole.update(json_line(comparison_to_record(comparison)).encode() + b"\n")
+    return whole.hexdigest()
