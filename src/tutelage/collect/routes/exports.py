@@ -16,7 +16,7 @@ from tutelage.collect.gate import GatedRoute
 from tutelage.collect.pages import page
 from tutelage.collect.site import site_of
 from tutelage.feedback.database.export import export
-from tutelage.feedback.database.keeping import frozen
+from tutelage.feedback.database.files import frozen
 from tutelage.plumbing.errors import InputError
 
 router = APIRouter(route_class=GatedRoute)
