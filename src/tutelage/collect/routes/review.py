@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, NamedTuple, get_args
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field, StringConstraints
 
@@ -74,7 +74,7 @@ def queue(request: Request) -> HTMLResponse:
 
 
 @router.post("/review/next")
-def next_turn(request: Request, form: Annotated[NextForm, Form()]) -> HTMLResponse | RedirectResponse:
+def next_turn(request: Request, form: Annotated[NextForm, Form()]) -> Response:
     """A turn that was begun on, or another one."""
     with site_of(request).database.writing() as session:
         turn = OthersTurns(session, principal_of(request), "review").next(form.reason)
@@ -112,7 +112,7 @@ def judge(request: Request, turn: TurnId, form: Annotated[BlindForm, Form()]) ->
 
 
 @router.post("/review/turns/{turn}/verdict")
-def decide(request: Request, turn: TurnId, form: Annotated[VerdictForm, Form()]) -> HTMLResponse | RedirectResponse:
+def decide(request: Request, turn: TurnId, form: Annotated[VerdictForm, Form()]) -> Response:
     """Store the verdict, and tell the worker what there is to tell."""
     try:
         with site_of(request).database.writing() as session:
