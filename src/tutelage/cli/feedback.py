@@ -84,7 +84,7 @@ class FeedbackVerify:
 
 @dataclass(frozen=True)
 class FeedbackErase:
-    """Delete all that a worker has told us, at their request. There is no way back; backups and exports stay as they are."""
+    """Delete all that a worker has told us, at their request. Backups and exported files stay as they are."""
 
     worker: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WORKER")]
     """The worker's pseudonym."""

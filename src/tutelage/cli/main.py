@@ -70,13 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
     data = _group(
-        list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap, export=DataExport,
+        list=DataList,
+        stats=DataStats,
+        convert=DataConvert,
+        overlap=DataOverlap,
+        export=DataExport,
     )
     data.command(name="import")(DataImport)
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
     feedback = _group(
-        admin=FeedbackAdmin, backup=FeedbackBackup, restore=FeedbackRestore, verify=FeedbackVerify,
-        erase=FeedbackErase, upgrade=FeedbackUpgrade,
+        admin=FeedbackAdmin,
+        backup=FeedbackBackup,
+        restore=FeedbackRestore,
+        verify=FeedbackVerify,
+        erase=FeedbackErase,
+        upgrade=FeedbackUpgrade,
     )
     app.command(feedback, name="feedback", help="The database of what people judged: back it up, check it.")
     app.command(

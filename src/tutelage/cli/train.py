@@ -215,9 +215,10 @@ class TrainPM:
                 )
                 yield from rows
 
-        kept, weak = drop_weakest(chain(usable(self.comparisons), self._feedback(counts, files)), self.min_strength)
+        collected, left_out = self._feedback(counts, files)
+        kept, weak = drop_weakest(chain(usable(self.comparisons), collected), self.min_strength)
         tests = list(usable(self.test))
-        drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak})
+        drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak}) + left_out
         train, held_out = split_by_prompt(kept, self.held_out, SPLIT_SALT)
         mixed = mix(train, self.pairs, self.harmless_share, self.seed)
         shared = overlap(mixed, tests)
@@ -236,19 +237,17 @@ class TrainPM:
             )
         return material
 
-    def _feedback(self, counts: "DropCounts", files: list[dict[str, Any]]) -> Iterator[Comparison]:
-        """The comparisons of the database, noted among the files by the hash of what was read."""
+    def _feedback(self, counts: "DropCounts", files: list[dict[str, Any]]) -> tuple[list[Comparison], Counter[str]]:
+        """The comparisons of the database (noted among the files by the hash of what was read), and what gave none."""
         if self.feedback is None:
-            return
+            return [], Counter()
         from tutelage.cli.feedback import known
         from tutelage.feedback.database.source import FeedbackSource, hash_of
 
         source = FeedbackSource(known(self.feedback))
         rows = list(counts.sift(source.rows()))
-        files.append(
-            {"file": source.database.name, "sha256": hash_of(rows), "usable": len(rows), "licence": None}
-        )
-        yield from rows
+        files.append({"file": source.database.name, "sha256": hash_of(rows), "usable": len(rows), "licence": None})
+        return rows, Counter({reason.key: count for reason, count in source.left_out.items()})
 
     def _forms(self, comparisons: list[Comparison]) -> list[Comparison]:
         """What is made of the comparisons before they are trained on and tried."""

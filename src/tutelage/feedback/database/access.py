@@ -160,9 +160,7 @@ class Access:
         if principal_of(self._session, worker_id).status in ("disabled", "erased"):
             raise NotFound(f"no worker {worker_id}")
         token = new_token()
-        self._session.add(
-            Login(token_hash=token_hash(token), worker_id=worker_id, expires=time.time() + lifetime)
-        )
+        self._session.add(Login(token_hash=token_hash(token), worker_id=worker_id, expires=time.time() + lifetime))
         self._session.flush()
         return token
 

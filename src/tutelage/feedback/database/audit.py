@@ -50,7 +50,9 @@ class Audit:
     def faults(self) -> Iterator[str]:
         """What is wrong with the chain, link by link in constant memory; nothing where it holds."""
         number, previous = 0, BEGINNING
-        for entry in self._session.scalars(select(AuditEntry).order_by(AuditEntry.number).execution_options(yield_per=500)):
+        for entry in self._session.scalars(
+            select(AuditEntry).order_by(AuditEntry.number).execution_options(yield_per=500)
+        ):
             number += 1
             if entry.number != number:
                 yield f"audit: link {number} is missing"

@@ -84,7 +84,7 @@ def insert_new(session: Session, table: type[Base], **values: Any) -> bool:
 def changed(session: Session, statement: Any) -> int:
     """Execute an INSERT, UPDATE or DELETE; the number of its rows."""
     session.flush()
-    count: int = session.connection().execute(statement).rowcount
+    count: int = session.connection().execute(statement, execution_options={"preserve_rowcount": True}).rowcount
     return count
 
 
@@ -103,7 +103,7 @@ def _parsed(url: str) -> URL:
 
 
 def migrating_engine(url: URL) -> Engine:
-    """An engine for changes of the schema: every transaction writes, and SQLite may drop tables that are referred to."""
+    """For changes of the schema: every transaction writes, and SQLite may drop a table that others refer to."""
     engine = _engine(url, foreign_keys=False)
     return engine.execution_options(writing=True)
 

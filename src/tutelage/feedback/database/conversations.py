@@ -129,9 +129,7 @@ class Conversations(OwnConversations):
         for slot, answer in zip("ab", answers, strict=True):
             row = update(Response).where(Response.turn_id == turn_id, Response.slot == slot)
             text = storable(answer.text)
-            changed(
-                self._session, row.values(text=text, finish=answer.finish, finished=True, finished_at=time.time())
-            )
+            changed(self._session, row.values(text=text, finish=answer.finish, finished=True, finished_at=time.time()))
         return True
 
     def answers_failed(self, turn_id: int, attempt: int) -> bool:

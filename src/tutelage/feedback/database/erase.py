@@ -1,4 +1,4 @@
-"""All that a person has told us, deleted at their request; what stays is that there was someone, and the audit chain."""
+"""All that a person has told us, deleted at their request; what stays is a pseudonym and the audit chain."""
 
 from typing import Any
 
@@ -51,7 +51,9 @@ def erase(database: Database, worker_id: str) -> dict[str, int]:
         counts["answered"] = _delete(session, Answered, Answered.principal == worker_id)
         worker.status, worker.status_reason, worker.declined_topics = "erased", "", []
         worker.may_edit = False
-        counts["frozen exports"] = len(session.scalars(select(Export.name).where(Export.created >= worker.created)).all())
+        counts["frozen exports"] = len(
+            session.scalars(select(Export.name).where(Export.created >= worker.created)).all()
+        )
     return counts
 
 
@@ -65,7 +67,9 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
             Review.turn_id.in_(turns), Review.reviewer_id == worker_id,
             Review.judgment_id.in_(select(Judgment.id).where(judged)),
         )),
-        "assignments": _delete(session, Assignment, or_(Assignment.turn_id.in_(turns), Assignment.worker_id == worker_id)),
+        "assignments": _delete(
+            session, Assignment, or_(Assignment.turn_id.in_(turns), Assignment.worker_id == worker_id)
+        ),
         "judgments": _delete(session, Judgment, judged),
         "flags": _delete(session, Flag, or_(Flag.conversation_id.in_(theirs), Flag.worker_id == worker_id)),
         "ratings": _delete(session, Rating, or_(Rating.conversation_id.in_(theirs), Rating.worker_id == worker_id)),

@@ -109,9 +109,7 @@ def hh_file(kind: str, part: str) -> str:
     return f"{kind}/{part}.jsonl.gz"
 
 
-def _write_comparisons(
-    one: Collected, excluded: Excluded, write: Writers, counts: Counts, test_share: float
-) -> None:
+def _write_comparisons(one: Collected, excluded: Excluded, write: Writers, counts: Counts, test_share: float) -> None:
     for item in comparisons_of(one, excluded):
         counts.judgments += 1
         if not isinstance(item, Comparison):
@@ -185,5 +183,9 @@ def faults_of(folder: Path) -> list[str]:
     manifest = read_json(folder / MANIFEST)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     missing = [f"{name}: missing" for name in manifest["files"] if name not in there]
-    changed = [f"{name}: changed" for name, hash in manifest["files"].items() if name in there and sha256(folder / name) != hash]
+    changed = [
+        f"{name}: changed"
+        for name, hash in manifest["files"].items()
+        if name in there and sha256(folder / name) != hash
+    ]
     return missing + changed

@@ -100,9 +100,7 @@ class OthersTurns:
         row = self._session.scalar(mine)
         return None if row is None else self._shown(row)
 
-    def judge(
-        self, turn_id: int, side: Side, strength: int, *, key: str, milliseconds: int | None = None
-    ) -> int:
+    def judge(self, turn_id: int, side: Side, strength: int, *, key: str, milliseconds: int | None = None) -> int:
         """Store the principal's judgment of a turn that they were given; returns its id.
 
         Raises:
@@ -123,15 +121,15 @@ class OthersTurns:
         given = self._session.scalar(select(Assignment).where(*mine))
         if given is None:
             raise NotFound(f"no turn {turn_id} was given to you")
-        if not changed(self._session, update(Assignment).where(*mine, Assignment.done.is_(None)).values(done=time.time())):
+        if not changed(
+            self._session, update(Assignment).where(*mine, Assignment.done.is_(None)).values(done=time.time())
+        ):
             stored = self._session.scalar(
                 select(Judgment).where(Judgment.turn_id == turn_id, Judgment.worker_id == me, Judgment.stands)
             )
             raise Conflict("the turn is judged already", (stored.side, stored.strength) if stored else None)
         first, second = self._sides(given)
-        conversation = self._session.get_one(
-            Conversation, self._session.get_one(Turn, turn_id).conversation_id
-        )
+        conversation = self._session.get_one(Conversation, self._session.get_one(Turn, turn_id).conversation_id)
         row = Judgment(
             turn_id=turn_id, worker_id=me, revision=1, stands=True, purpose=self._purpose,
             question=question_of(conversation.mode), swapped=given.swapped, side=side, strength=strength,

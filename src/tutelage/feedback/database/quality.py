@@ -80,8 +80,8 @@ def qualities(session: Session) -> list[Quality]:
     return [
         Quality(
             worker_id, count, wilson(side_a, count), extreme / count, fast / count,
-            None if mean is None else float(mean) / 1000, _agreement_of(worker_id, met), *hours.get(worker_id, (0.0, 0)),
-            dict(reviews[worker_id]),
+            None if mean is None else float(mean) / 1000, _agreement_of(worker_id, met),
+            *hours.get(worker_id, (0.0, 0)), dict(reviews[worker_id]),
         )
         for worker_id, count, side_a, extreme, fast, mean in numbers
     ]  # fmt: skip
@@ -111,7 +111,7 @@ def counts_by_mode(session: Session) -> dict[Mode, dict[str, int]]:
         .where(Judgment.stands)
         .group_by(Conversation.mode)
     )
-    judgments: dict[Mode, int] = {mode: count for mode, count in judged}
+    judgments: dict[Mode, int] = {row.mode: row[1] for row in judged}
     return {mode: {"conversations": count, "judgments": judgments.get(mode, 0)} for mode, count in conversations}
 
 

@@ -31,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class TurnView:
-    """A turn. `answers`: sides a and b, from the state `answered` on; `went_on_with`: the text that the thread keeps."""
+    """A turn. `answers`: sides a and b, once they are finished; `went_on_with`: the text that the thread keeps."""
 
     id: int
     ordinal: int
@@ -137,5 +137,6 @@ def edit_of(turn: Turn, chosen_id: int | None) -> Response | None:
 
 
 def _answer(response: Response) -> Answer:
-    assert response.text is not None and response.finish is not None  # finished ones have both, by CHECK
+    assert response.text is not None  # finished answers have both, by CHECK
+    assert response.finish is not None
     return Answer(response.text, response.finish)

@@ -165,11 +165,9 @@ class Workers:
     def count(self) -> dict[str, int]:
         """How many workers there are of each status."""
         rows = self._session.execute(select(Worker.status, func.count()).group_by(Worker.status))
-        return {status: count for status, count in rows}
+        return {row.status: row[1] for row in rows}
 
     def _decided(self, action: str, row: Worker, details: dict[str, Any], reason: str) -> None:
         self._session.flush()
         why = written(reason, "the reason", LONGEST_COMMENT)
-        Audit(self._session).append(
-            self._principal.worker_id, action, f"worker {row.id}", {**details, "reason": why}
-        )
+        Audit(self._session).append(self._principal.worker_id, action, f"worker {row.id}", {**details, "reason": why})

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from sqlalchemy import JSON, Double, Enum, ForeignKey, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -47,7 +47,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text, float: Double, dict[str, Any]: JSON, list[str]: JSON}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: Text, float: Double, dict[str, Any]: JSON, list[str]: JSON}
 
 
 def worker() -> Mapped[Any]:
@@ -56,5 +56,3 @@ def worker() -> Mapped[Any]:
 
 def now() -> Mapped[float]:
     return mapped_column(default=time.time)
-
-

@@ -66,8 +66,6 @@ class Secret(Base):
     value: Mapped[str]
 
 
-
-
 class Export(Base):
     """A frozen export: what its files hold is fixed by their hashes."""
 

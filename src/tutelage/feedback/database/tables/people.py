@@ -151,5 +151,3 @@ class Note(Base):
     text: Mapped[str]
     created: Mapped[float] = now()
     read: Mapped[float | None]
-
-

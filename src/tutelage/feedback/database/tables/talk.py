@@ -60,8 +60,6 @@ class DeploymentChange(Base):
     created: Mapped[float] = now()
 
 
-
-
 class Conversation(Base):
     __tablename__ = "conversations"
 
@@ -74,9 +72,7 @@ class Conversation(Base):
     """Red team: the topics named before the first message."""
     tags: Mapped[list[str]] = mapped_column(default=list)
     """Red team: what the dialogue was about, said at its end."""
-    state: Mapped[ConversationState] = mapped_column(
-        states("state", ConversationState), default=ConversationState.OPEN
-    )
+    state: Mapped[ConversationState] = mapped_column(states("state", ConversationState), default=ConversationState.OPEN)
     created: Mapped[float] = mapped_column(default=time.time, index=True)
     ended: Mapped[float | None]
 
@@ -276,5 +272,3 @@ class Exclusion(Base):
     reason: Mapped[str]
     excluded_by: Mapped[str] = worker()
     created: Mapped[float] = now()
-
-
