@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from tutelage.collect.caller import Caller
-from tutelage.collect.policy import NOT_THERE, POLICY, Rule
+from tutelage.collect.policy import NOT_THERE, POLICY, Rule, public
 from tutelage.collect.security import SAFE_METHODS, cookie_name, csrf_token, is_foreign, is_ours
 from tutelage.collect.site import site_of
 from tutelage.feedback.database.access import new_token
@@ -61,6 +61,8 @@ def principal_of(request: Request) -> Principal:
 
 
 async def _admit(request: Request, rule: Rule) -> None:
+    if rule is public:
+        return
     visit = await run_in_threadpool(_visit, request)
     request.state.visit = visit
     obstacle = rule(visit.caller)
