@@ -38,7 +38,9 @@ def seed(database: Database, judgments: int, workers: int = 200) -> list[str]:
     ids = [f"{draw.getrandbits(64):016x}" for _ in range(workers)]
     begun = time.time() - WEEKS * 7 * 86400
     with database.writing() as session:
-        _insert(session, Snapshot, ({"name": n, "place": n, "status": "active", "sampling": SAMPLING} for n in SNAPSHOTS))
+        _insert(
+            session, Snapshot, ({"name": n, "place": n, "status": "active", "sampling": SAMPLING} for n in SNAPSHOTS)
+        )
         _insert(session, Worker, ({"id": id, "declined_topics": [], "created": begun + n} for n, id in enumerate(ids)))
         _insert(session, WorkerRole, ({"worker_id": id, "role": "worker"} for id in ids))
         _insert(session, WorkPeriod, _periods(ids, begun))
@@ -71,7 +73,13 @@ class _Talk:
     def rows(self) -> Iterator[tuple[type[Base], Rows]]:
         talks = sorted({number // TURNS for number in self.numbers if number % TURNS == 0})
         yield Conversation, [self._conversation(talk) for talk in talks]
-        yield Rating, [{"conversation_id": _id(talk), "worker_id": self._worker(talk), "rating": 4, "comment": ""} for talk in talks]
+        yield (
+            Rating,
+            [
+                {"conversation_id": _id(talk), "worker_id": self._worker(talk), "rating": 4, "comment": ""}
+                for talk in talks
+            ],
+        )
         yield Flag, [self._flag(talk) for talk in talks if talk % 50 == 0]
         yield Turn, [self._turn(number) for number in self.numbers]
         yield Response, [self._response(number, slot) for number in self.numbers for slot in "ab"]

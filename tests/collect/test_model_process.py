@@ -133,12 +133,12 @@ def test_killed_amid_the_stream_the_turn_is_lost_and_the_next_attempt_whole(
 
         async def stream(number: int, kill: bool, client: ModelClient = client) -> str:
             events = stream_turn(client.follow(request(100 + number, int(not kill))), store, lose)
-            last = ""
-            async for last in events:
-                if kill:
-                    kill = False
+            heard = []
+            async for event in events:
+                if kill and not heard:
                     os.kill(supervisor.pid, signal.SIGKILL)
-            return last
+                heard.append(event)
+            return heard[-1]
 
         assert asyncio.run(stream(attempt, kill=True)).startswith("event: lost")
         assert (len(stored), len(lost)) == (0, 1)

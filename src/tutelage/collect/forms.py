@@ -24,4 +24,5 @@ class Keyed(Sent):
 
 # Anything else in an address is no id of ours, and is answered like one that is not there.
 ConversationId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+WorkerId = ConversationId
 TurnId = Annotated[int, Path(ge=1, le=2**31 - 1)]

@@ -77,7 +77,9 @@ class Visitor:
                 break
             await asyncio.sleep((1 + random.random()) * 2**pause / 4)
         if response.is_error and response.status_code != httpx.codes.CONFLICT:
-            raise Unexpected(f"{method} {path}: {response.status_code} {read_page(response.text).texts.get('main', '')}")
+            raise Unexpected(
+                f"{method} {path}: {response.status_code} {read_page(response.text).texts.get('main', '')}"
+            )
         return response
 
     def _arrive(self, response: httpx.Response) -> Page:

@@ -3,11 +3,11 @@
 from itertools import islice
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi import APIRouter, Form, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from tutelage.collect.forms import Sent
+from tutelage.collect.forms import Sent, WorkerId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
@@ -34,8 +34,12 @@ STATUSES: dict[WorkerStatus, str] = {
 ENTRIES = 100  # of the audit log, a page
 FAULTS_SHOWN = 20
 DAY = 86400.0
+OWN = "You cannot lock yourself out; another admin can."
 
-Reason = Annotated[str, Field(min_length=1, max_length=LONGEST_COMMENT)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
+SnapshotName = Annotated[str, Path(pattern=r"^[^\x00]+$", max_length=200)]
+LastWorker = Annotated[str, Query(pattern="^[0-9a-f]{16}$")]
+EntryNumber = Annotated[int, Query(ge=1, le=2**31 - 1)]
 
 
 class AccessForm(Sent):
@@ -50,7 +54,7 @@ class StatusForm(Sent):
 
 
 class MessageForm(Sent):
-    text: Annotated[str, Field(min_length=1, max_length=LONGEST_COMMENT)]
+    text: Reason
 
 
 class ExclusionForm(Sent):
@@ -84,7 +88,7 @@ def data(request: Request) -> HTMLResponse:
 
 
 @router.get("/admin/workers")
-def workers(request: Request, after: str | None = None) -> HTMLResponse:
+def workers(request: Request, after: LastWorker | None = None) -> HTMLResponse:
     """Workers with their numbers, the newest first."""
     with site_of(request).database.reading() as session:
         found = Overview(session, principal_of(request)).workers(after)
@@ -93,7 +97,7 @@ def workers(request: Request, after: str | None = None) -> HTMLResponse:
 
 
 @router.get("/admin/workers/{worker}")
-def worker(request: Request, worker: str) -> HTMLResponse:
+def worker(request: Request, worker: WorkerId) -> HTMLResponse:
     """One worker, and what can be decided about them."""
     with site_of(request).database.reading() as session:
         principal = principal_of(request)
@@ -107,28 +111,30 @@ def worker(request: Request, worker: str) -> HTMLResponse:
 
 
 @router.post("/admin/workers/{worker}/access")
-def set_access(request: Request, worker: str, form: Annotated[AccessForm, Form()]) -> RedirectResponse:
+def set_access(request: Request, worker: WorkerId, form: Annotated[AccessForm, Form()]) -> RedirectResponse:
     """What a worker may do."""
+    if worker == principal_of(request).worker_id and "admin" not in form.roles:
+        raise HTTPException(422, OWN)
     with site_of(request).database.writing() as session:
         repository = Workers(session, principal_of(request))
-        repository.set_roles(worker, form.roles, form.reason)
+        repository.set_roles(worker, sorted(set(form.roles)), form.reason)
         if repository.get(worker).may_edit != form.may_edit:
             repository.set_may_edit(worker, form.may_edit, form.reason)
     return go("/admin/workers/{worker}", worker=worker)
 
 
 @router.post("/admin/workers/{worker}/status")
-def set_status(request: Request, worker: str, form: Annotated[StatusForm, Form()]) -> RedirectResponse:
+def set_status(request: Request, worker: WorkerId, form: Annotated[StatusForm, Form()]) -> RedirectResponse:
     """Pause, disable or re-activate a worker."""
     if worker == principal_of(request).worker_id:
-        raise HTTPException(422, "You cannot lock yourself out; another admin can.")
+        raise HTTPException(422, OWN)
     with site_of(request).database.writing() as session:
         Workers(session, principal_of(request)).set_status(worker, form.status, form.reason)
     return go("/admin/workers/{worker}", worker=worker)
 
 
 @router.post("/admin/workers/{worker}/message")
-def send_message(request: Request, worker: str, form: Annotated[MessageForm, Form()]) -> RedirectResponse:
+def send_message(request: Request, worker: WorkerId, form: Annotated[MessageForm, Form()]) -> RedirectResponse:
     """Tell a worker something."""
     with site_of(request).database.writing() as session:
         Workers(session, principal_of(request)).note(worker, form.text)
@@ -136,7 +142,7 @@ def send_message(request: Request, worker: str, form: Annotated[MessageForm, For
 
 
 @router.post("/admin/workers/{worker}/exclusion")
-def set_exclusion(request: Request, worker: str, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
+def set_exclusion(request: Request, worker: WorkerId, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
     """Leave all that a worker did out of later exports, or take it in again."""
     with site_of(request).database.writing() as session:
         reviews = Reviews(session, principal_of(request))
@@ -156,7 +162,9 @@ def deployment(request: Request) -> HTMLResponse:
 
 
 @router.post("/admin/deployment/{snapshot}")
-def change_deployment(request: Request, snapshot: str, form: Annotated[SnapshotForm, Form()]) -> RedirectResponse:
+def change_deployment(
+    request: Request, snapshot: SnapshotName, form: Annotated[SnapshotForm, Form()]
+) -> RedirectResponse:
     """Stop or start a snapshot, or change its weight."""
     with site_of(request).database.writing() as session:
         repository = Deployment(session, principal_of(request))
@@ -178,7 +186,7 @@ def invite(request: Request, form: Annotated[InviteForm, Form()]) -> HTMLRespons
     """Make an invite; its link is on this page and nowhere else."""
     with site_of(request).database.writing() as session:
         by = principal_of(request).worker_id
-        token = Access(session).invite(form.roles, by, form.uses, form.days * DAY, form.note)
+        token = Access(session).invite(sorted(set(form.roles)), by, form.uses, form.days * DAY, form.note)
     return _invites(request, link=f"{request.base_url}join/{token}")
 
 
@@ -189,7 +197,7 @@ def _invites(request: Request, link: str | None) -> HTMLResponse:
 
 
 @router.get("/admin/audit")
-def audit(request: Request, before: int | None = None) -> HTMLResponse:
+def audit(request: Request, before: EntryNumber | None = None) -> HTMLResponse:
     """What was done, the newest first."""
     return _audit(request, before, faults=None)
 

@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from pydantic import Field
-from sqlalchemy import select
 from starlette.background import BackgroundTask
 
 from tutelage.collect.forms import Sent
@@ -17,7 +16,7 @@ from tutelage.collect.gate import GatedRoute
 from tutelage.collect.pages import page
 from tutelage.collect.site import site_of
 from tutelage.feedback.database.export import export
-from tutelage.feedback.database.tables import Export
+from tutelage.feedback.database.files import frozen
 from tutelage.plumbing.errors import InputError
 
 router = APIRouter(route_class=GatedRoute)
@@ -57,5 +56,4 @@ def make_export(request: Request, form: Annotated[ExportForm, Form()]) -> Respon
 
 def _page(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        frozen = session.scalars(select(Export).order_by(Export.created.desc())).all()
-    return page(request, "admin_exports.html.j2", status, frozen=frozen, problem=problem)
+        return page(request, "admin_exports.html.j2", status, frozen=frozen(session), problem=problem)

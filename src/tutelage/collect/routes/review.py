@@ -1,12 +1,13 @@
 """Spot-checks: a blind judgment, then the whole conversation, then a verdict on writing and judging apart."""
 
+import re
 from typing import Annotated, NamedTuple, get_args
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from tutelage.collect.forms import Keyed, Sent
+from tutelage.collect.forms import ConversationId, Keyed, Sent, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.security import safe_path
@@ -61,8 +62,8 @@ class SampleForm(Sent):
 
 class ExclusionForm(Sent):
     kind: SubjectKind
-    subject: Annotated[str, Field(min_length=1, max_length=64)]
-    reason: Annotated[str, Field(min_length=1, max_length=LONGEST_COMMENT)]
+    subject: Annotated[str, Field(pattern="^[0-9a-f]{1,16}$")]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
     back: str = "/review"
 
 
@@ -83,7 +84,7 @@ def next_turn(request: Request, form: Annotated[NextForm, Form()]) -> Response:
 
 
 @router.get("/review/turns/{turn}")
-def show(request: Request, turn: int) -> HTMLResponse:
+def show(request: Request, turn: TurnId) -> HTMLResponse:
     """The turn: blind until the reviewer has judged it, open from then on."""
     with site_of(request).database.reading() as session:
         principal = principal_of(request)
@@ -98,7 +99,7 @@ def show(request: Request, turn: int) -> HTMLResponse:
 
 
 @router.post("/review/turns/{turn}/judgment")
-def judge(request: Request, turn: int, form: Annotated[BlindForm, Form()]) -> RedirectResponse:
+def judge(request: Request, turn: TurnId, form: Annotated[BlindForm, Form()]) -> RedirectResponse:
     """The reviewer's own judgment; one that stands already is shown as it stands."""
     side, strength = choice_of(form.position)
     try:
@@ -111,7 +112,7 @@ def judge(request: Request, turn: int, form: Annotated[BlindForm, Form()]) -> Re
 
 
 @router.post("/review/turns/{turn}/verdict")
-def decide(request: Request, turn: int, form: Annotated[VerdictForm, Form()]) -> Response:
+def decide(request: Request, turn: TurnId, form: Annotated[VerdictForm, Form()]) -> Response:
     """Store the verdict, and tell the worker what there is to tell."""
     try:
         with site_of(request).database.writing() as session:
@@ -126,7 +127,7 @@ def decide(request: Request, turn: int, form: Annotated[VerdictForm, Form()]) ->
 
 
 @router.get("/review/conversations/{conversation}")
-def conversation(request: Request, conversation: str) -> HTMLResponse:
+def conversation(request: Request, conversation: ConversationId) -> HTMLResponse:
     """Any conversation, whole."""
     with site_of(request).database.reading() as session:
         worker, thread = Reviews(session, principal_of(request)).thread(conversation)
@@ -134,7 +135,7 @@ def conversation(request: Request, conversation: str) -> HTMLResponse:
 
 
 @router.post("/review/samples/{sample}")
-def decide_sample(request: Request, sample: int, form: Annotated[SampleForm, Form()]) -> RedirectResponse:
+def decide_sample(request: Request, sample: TurnId, form: Annotated[SampleForm, Form()]) -> RedirectResponse:
     """Let somebody in, or not yet."""
     with site_of(request).database.writing() as session:
         Workers(session, principal_of(request)).decide(sample, form.passed)
@@ -144,7 +145,7 @@ def decide_sample(request: Request, sample: int, form: Annotated[SampleForm, For
 @router.post("/review/exclusions")
 def exclude(request: Request, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
     """Leave a turn, a conversation or a worker out of later exports."""
-    if form.kind == "turn" and not form.subject.isdecimal():
+    if form.kind == "turn" and not re.fullmatch("[0-9]{1,9}", form.subject):
         raise NotFound(f"no turn {form.subject}")
     with site_of(request).database.writing() as session:
         Reviews(session, principal_of(request)).exclude(form.kind, form.subject, form.reason)

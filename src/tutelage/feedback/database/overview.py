@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, Subquery, and_, case, cast, func, or_, select
+from sqlalchemy import BigInteger, Select, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from tutelage.dialogue import Question
@@ -92,10 +92,9 @@ class Overview:
         """A page of workers with their numbers, the newest first, behind the worker of this id."""
         page = select(Worker).order_by(Worker.created.desc(), Worker.id).limit(PAGE)
         if after is not None:
-            last = self._session.get(Worker, after)
+            last = self._session.scalar(select(Worker.created).where(Worker.id == after))
             if last is not None:
-                later = and_(Worker.created == last.created, Worker.id > last.id)
-                page = page.where(or_(Worker.created < last.created, later))
+                page = page.where(or_(Worker.created < last, and_(Worker.created == last, Worker.id > after)))
         return self._with_numbers(self._session.scalars(page).all())
 
     def worker(self, worker_id: str) -> WorkerNumbers | None:
@@ -106,20 +105,29 @@ class Overview:
     def _with_numbers(self, workers: Sequence[Worker]) -> list[WorkerNumbers]:
         ids = [worker.id for worker in workers]
         conversations = self._by_worker(_conversations(ids))
-        judgments, medians = self._by_worker(_judgments(ids)), self._by_worker(_medians(ids))
+        judgments = self._by_worker(_judgments(ids))
         agreements, periods = self._by_worker(_agreements(ids)), self._by_worker(_periods(ids))
         checks = self._by_worker(_checks(ids))
         rows = []
         for worker in workers:
-            count, extreme, left = judgments.get(worker.id, (0, None, None))
+            count, extreme, left, median = judgments.get(worker.id, (0, None, None, None))
             same, shared = agreements.get(worker.id, (0, 0))
             seconds, units = periods.get(worker.id, (0.0, 0))
-            (median,) = medians.get(worker.id, (None,))
             rows.append(
                 WorkerNumbers(
-                    worker.id, worker.status, tuple(sorted(row.role for row in worker.roles)), worker.source,
-                    conversations.get(worker.id, (0,))[0], count, median and median / 1000, extreme, left,
-                    wilson(same, shared) if shared else None, seconds / 3600, units, checks.get(worker.id, (None,))[0],
+                    worker.id,
+                    worker.status,
+                    tuple(sorted(row.role for row in worker.roles)),
+                    worker.source,
+                    conversations.get(worker.id, (0,))[0],
+                    count,
+                    median and median / 1000,
+                    extreme,
+                    left,
+                    wilson(same, shared) if shared else None,
+                    seconds / 3600,
+                    units,
+                    checks.get(worker.id, (None,))[0],
                 )  # fmt: skip
             )
         return rows
@@ -159,7 +167,9 @@ class Overview:
             .select_from(Judgment)
             .join(chosen, chosen.id == Judgment.chosen_id)
             .join(other, other.id == Judgment.other_id)
-            .where(Judgment.stands, Judgment.purpose == "own", chosen.snapshot.is_not(None), other.snapshot.is_not(None))
+            .where(
+                Judgment.stands, Judgment.purpose == "own", chosen.snapshot.is_not(None), other.snapshot.is_not(None)
+            )
             .group_by(chosen.snapshot, other.snapshot)
         )
         for one, another, count in self._session.execute(counts):
@@ -205,30 +215,22 @@ def _conversations(ids: Sequence[str]) -> Select[Any]:
 
 
 def _judgments(ids: Sequence[str]) -> Select[Any]:
-    extreme, left = (func.avg(case((so, 1.0), else_=0.0)) for so in (Judgment.strength == 4, Judgment.side == "a"))
-    return (
-        select(Judgment.worker_id, func.count(), extreme, left)
-        .where(Judgment.worker_id.in_(ids), Judgment.stands)
-        .group_by(Judgment.worker_id)
-    )
-
-
-def _medians(ids: Sequence[str]) -> Select[Any]:
-    """The mean of the one or two middle values of each worker."""
-    ranked: Subquery = (
+    """Number, share of the greatest strength, share of side a, and median time: the mean of the middle one or two."""
+    of_worker = {"partition_by": Judgment.worker_id}
+    untimed = Judgment.milliseconds.is_(None)
+    ranked = (
         select(
-            Judgment.worker_id,
-            Judgment.milliseconds,
-            func.row_number().over(partition_by=Judgment.worker_id, order_by=Judgment.milliseconds).label("place"),
-            func.count().over(partition_by=Judgment.worker_id).label("of"),
+            Judgment.worker_id, Judgment.strength, Judgment.side, Judgment.milliseconds,
+            func.row_number().over(**of_worker, order_by=(untimed, Judgment.milliseconds)).label("place"),
+            func.count(Judgment.milliseconds).over(**of_worker).label("of"),
         )
-        .where(Judgment.worker_id.in_(ids), Judgment.stands, Judgment.milliseconds.is_not(None))
+        .where(Judgment.worker_id.in_(ids), Judgment.stands)
         .subquery()
-    )
-    middle = (2 * ranked.c.place).between(ranked.c.of, ranked.c.of + 2)
-    return (
-        select(ranked.c.worker_id, func.avg(ranked.c.milliseconds * 1.0)).where(middle).group_by(ranked.c.worker_id)
-    )
+    )  # fmt: skip
+    extreme, left = (func.avg(case((so, 1.0), else_=0.0)) for so in (ranked.c.strength == 4, ranked.c.side == "a"))
+    in_the_middle = (2 * ranked.c.place).between(ranked.c.of, ranked.c.of + 2)
+    median = func.avg(case((in_the_middle, ranked.c.milliseconds * 1.0)))
+    return select(ranked.c.worker_id, func.count(), extreme, left, median).group_by(ranked.c.worker_id)
 
 
 def _agreements(ids: Sequence[str]) -> Select[Any]:
