@@ -13,6 +13,7 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from tutelage import __version__
+from tutelage.cli.collect import Collect
 from tutelage.cli.data import DataConvert, DataList, DataOverlap, DataStats
 from tutelage.cli.demo import Demo
 from tutelage.cli.distill import TrainDistill
@@ -89,7 +90,7 @@ def _commands() -> SubcommandApp:
     app.command(
         _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM), name="train", help="Train one model."
     )
-    single = {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
+    single = {"collect": Collect, "score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
     for name, command in single.items():
         app.command(name=name)(command)
     app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")

@@ -95,6 +95,11 @@ class Access:
         Audit(self._session).append(by or "system", "invite", f"invite {row.token_hash[:12]}", details)
         return token
 
+    def is_open(self, token: str) -> bool:
+        """Whether an invite can be used now."""
+        row = self._session.get(Invite, token_hash(token))
+        return row is not None and row.uses_left > 0 and row.expires > time.time()
+
     def redeem(self, token: str) -> str:
         """Use an invite up by one and make a worker of its roles; returns the worker's id.
 

@@ -14,7 +14,7 @@ from tutelage.dialogue import STRENGTHS, Side
 from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.own import UNJUDGED, OwnConversations
-from tutelage.feedback.database.planning import Plan, Planned, parameters
+from tutelage.feedback.database.planning import Plan
 from tutelage.feedback.database.ratings import require_scores
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound
 from tutelage.feedback.database.states import ConversationState, TurnState
@@ -106,14 +106,14 @@ class Conversations(OwnConversations):
         if not changed(self._session, taken):
             return None
         turn = self._turn(turn_id)
-        dialogue = dialogue_of(thread_of(self._session, conversation))
-        self._plan(turn, conversation, dialogue)
-        planned = [response for response in self._responses(turn) if response.slot in ("a", "b")]
-        first, second = (
-            Planned(row.id, row.slot, row.snapshot, parameters(row.sampling), row.seed or 0)
-            for row in sorted(planned, key=lambda row: row.slot)
-        )
-        return Plan(turn.id, turn.attempt, dialogue, (first, second))
+        self._plan(turn, conversation, dialogue_of(thread_of(self._session, conversation)))
+        return self._planned(turn, conversation)
+
+    def plan(self, turn_id: int) -> Plan | None:
+        """What answers a turn now, for whoever follows an attempt that another has claimed; None where none runs."""
+        conversation = self._held_with(turn_id, also_over=True)
+        turn = self._turn(turn_id)
+        return self._planned(turn, conversation) if turn.state == TurnState.ANSWERING else None
 
     def answers_finished(self, turn_id: int, attempt: int, answers: tuple[Answer, Answer]) -> bool:
         """Store both answers (sides a and b): the turn can be judged. False where the attempt was given up meanwhile.

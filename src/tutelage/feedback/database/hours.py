@@ -72,3 +72,9 @@ def home(session: Session, principal: Principal) -> Home:
         int(session.scalar(units) or 0),
         session.scalar(unread) or 0,
     )
+
+
+def judgments_since(session: Session, principal: Principal, since: float) -> int:
+    """How many standing judgments the principal has made since a moment."""
+    mine = select(func.count()).select_from(Judgment).where(Judgment.worker_id == principal.worker_id, Judgment.stands)
+    return session.scalar(mine.where(Judgment.created >= since)) or 0

@@ -91,6 +91,15 @@ class OthersTurns:
                 return self._shown(self._session.scalars(given).one())
         return None
 
+    def given(self, turn_id: int) -> BlindTurn | None:
+        """A turn that the principal was given and has not judged; None: there is no such turn."""
+        mine = select(Assignment).where(
+            Assignment.turn_id == turn_id, Assignment.worker_id == self._principal.worker_id,
+            Assignment.purpose == self._purpose, Assignment.done.is_(None),
+        )  # fmt: skip
+        row = self._session.scalar(mine)
+        return None if row is None else self._shown(row)
+
     def judge(self, turn_id: int, side: Side, strength: int, *, key: str, milliseconds: int | None = None) -> int:
         """Store the principal's judgment of a turn that they were given; returns its id.
 

@@ -13,13 +13,13 @@ from tutelage.dialogue import Question
 from tutelage.feedback.database.audit import Audit, judgment_digest
 from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.once import once
-from tutelage.feedback.database.planning import LARGEST_SEED, draw_pair
+from tutelage.feedback.database.planning import LARGEST_SEED, Plan, Planned, draw_pair, parameters
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Slot, Turn
 from tutelage.feedback.database.texts import prompt_hash
-from tutelage.feedback.database.thread import standing, thread_of
+from tutelage.feedback.database.thread import dialogue_of, standing, thread_of
 
 T = TypeVar("T", str, int)
 
@@ -93,6 +93,15 @@ class OwnConversations:
             row.prompt_hash, row.software = prompt_hash(dialogue), __version__
             self._session.add(row)
         self._session.flush()
+
+    def _planned(self, turn: Turn, conversation: Conversation) -> Plan:
+        """The plan of the turn's present attempt."""
+        planned = [response for response in self._responses(turn) if response.slot in ("a", "b")]
+        first, second = (
+            Planned(row.id, row.slot, row.snapshot, parameters(row.sampling), row.seed or 0)
+            for row in sorted(planned, key=lambda row: row.slot)
+        )
+        return Plan(turn.id, turn.attempt, dialogue_of(thread_of(self._session, conversation)), (first, second))
 
     def _leave_attempt(self, turn_id: int, attempt: int, to: TurnState) -> bool:
         mine = update(Turn).where(Turn.id == turn_id, Turn.state == TurnState.ANSWERING, Turn.attempt == attempt)

@@ -90,6 +90,11 @@ class Reviews:
         standing = select(Exclusion).where(Exclusion.stands, Exclusion.excluded)
         return list(self._session.scalars(standing.order_by(Exclusion.id.desc()).limit(limit)))
 
+    def excluded(self, kind: SubjectKind, subject: str) -> str | None:
+        """Why a worker, a conversation or a turn is left out; None: it is not."""
+        same = (Exclusion.subject_kind == kind, Exclusion.subject == subject)
+        return self._session.scalar(select(Exclusion.reason).where(*same, Exclusion.stands, Exclusion.excluded))
+
     def flags(self, limit: int = 100) -> list[Flag]:
         """What workers have reported, the latest first."""
         return list(self._session.scalars(select(Flag).order_by(Flag.id.desc()).limit(limit)))

@@ -14,6 +14,7 @@ from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import NotFound
 from tutelage.feedback.database.tables import (
     Consent,
+    Entry,
     Interface,
     Note,
     Qualification,
@@ -49,6 +50,11 @@ class Profile:
 
     def declined_topics(self) -> list[str]:
         return self._session.get_one(Worker, self._principal.worker_id).declined_topics
+
+    def entries(self) -> list[Entry]:
+        """How the principal came from platforms, the latest first."""
+        mine = select(Entry).where(Entry.worker_id == self._principal.worker_id)
+        return list(self._session.scalars(mine.order_by(Entry.created.desc())))
 
     def try_qualification(
         self, interface: Interface, answers: dict[str, Any], score: float, writing: str, passed: bool | None
