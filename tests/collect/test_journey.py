@@ -1,10 +1,8 @@
 """A worker's whole way, by HTTP."""
 
-from fastapi.testclient import TestClient
 
-from tutelage.feedback.database.connection import Database
 
-from .people import PASSWORD, Person, Scripted
+from .people import Person
 
 
 def test_a_conversation_from_message_to_end(worker: Person) -> None:
