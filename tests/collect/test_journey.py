@@ -1,8 +1,10 @@
 """A worker's whole way, by HTTP."""
 
+from fastapi.testclient import TestClient
 
+from tutelage.feedback.database.connection import Database
 
-from .people import Person
+from .people import PASSWORD, Person, Scripted
 
 
 def test_a_conversation_from_message_to_end(worker: Person) -> None:

@@ -41,7 +41,9 @@ class Engine:
         self._cancelled: list[Draft] = []  # not told yet
         self._prompt_states: dict[tuple[int, ...], Tensor] = {}  # at the ends of the running ones' prompts
 
-    def submit(self, prompt: tuple[int, ...], parameters: SamplingParameters, seed: Seed, streamed: bool = True) -> int:
+    def submit(
+        self, prompt: tuple[int, ...], parameters: SamplingParameters, seed: Seed, streamed: bool = True
+    ) -> int:
         """See `Sampler.submit`."""
         if not prompt:
             raise InputError("a prompt is empty; its last token is what the first token of a response is drawn from")
@@ -122,9 +124,7 @@ class Engine:
             for start in range(0, len(slots), ROWS_DRAWN):
                 part = slots[start : start + ROWS_DRAWN]
                 drafts = [self._running[slot] for slot in part]
-                logits_BV = self._trunk.logits(
-                    torch.stack([states[slot] for slot in part]), parameters.temperature or 1
-                )
+                logits_BV = self._trunk.logits(torch.stack([states[slot] for slot in part]), parameters.temperature or 1)
                 uniforms_B = torch.tensor([draft.uniform for draft in drafts], device=logits_BV.device)
                 drawn = draw(logits_BV, uniforms_B, parameters)
                 for draft, token, logprob in zip(drafts, *(values_B.tolist() for values_B in drawn), strict=True):
