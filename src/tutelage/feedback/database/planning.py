@@ -97,4 +97,6 @@ def _names(pair: Sequence[Snapshot]) -> tuple[str, str]:
 
 def parameters(stored: dict[str, Any] | None) -> SamplingParameters | None:
     """The sampling parameters that a row holds."""
-    return None if stored is None else SamplingParameters(**{**stored, "stop": tuple(stored.get("stop", ()))})
+    if stored is None:
+        return None
+    return SamplingParameters(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
