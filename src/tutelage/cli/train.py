@@ -4,6 +4,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import Bar, progress_bar
 
 if TYPE_CHECKING:
+    from tutelage.corpus.rules import DropCounts
     from tutelage.modeling.trunk import Trunk
     from tutelage.training.checkpoint import Checkpoints
     from tutelage.training.preference import PreferenceSettings, Trained
@@ -44,10 +46,12 @@ class TrainPM:
     interrupted, by Ctrl-C or worse, goes on from its last checkpoint with --resume, to the same bits on CPU.
     """
 
-    comparisons: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
-    """JSONL or JSONL.gz files of comparisons, or names of sources (`tutelage data list`)."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The snapshot directory to write."""
+    comparisons: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
+    """JSONL or JSONL.gz files of comparisons, or names of sources (`tutelage data list`)."""
+    feedback: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
+    """The database of what people judged, a file of SQLite or postgresql://USER@HOST/NAME; with or without files."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
     test: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
@@ -211,9 +215,10 @@ class TrainPM:
                 )
                 yield from rows
 
-        kept, weak = drop_weakest(usable(self.comparisons), self.min_strength)
+        collected, left_out = self._feedback(counts, files)
+        kept, weak = drop_weakest(chain(usable(self.comparisons), collected), self.min_strength)
         tests = list(usable(self.test))
-        drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak})
+        drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak}) + left_out
         train, held_out = split_by_prompt(kept, self.held_out, SPLIT_SALT)
         mixed = mix(train, self.pairs, self.harmless_share, self.seed)
         shared = overlap(mixed, tests)
@@ -225,12 +230,26 @@ class TrainPM:
             )
         material = Material(self._forms(mixed), self._forms(held_out + tests), files, drops)
         if not material.train or (self.held_out and not held_out):
-            names = ", ".join(map(str, self.comparisons)) or "no file named"
+            names = ", ".join(map(str, filter(None, (*self.comparisons, self.feedback)))) or "no file named"
             raise InputError(
                 f"{names}: {len(material.train)} comparisons to train on and {len(material.held_out)} held out "
                 f"(left out: {dict(drops)}); give more comparisons or another --held-out (0: none)"
             )
         return material
+
+    def _feedback(self, counts: "DropCounts", files: list[dict[str, Any]]) -> tuple[list[Comparison], Counter[str]]:
+        """The comparisons of the database (noted among the files by the hash of what was read), and what gave none."""
+        if self.feedback is None:
+            return [], Counter()
+        from tutelage.cli.feedback import known
+        from tutelage.feedback.database.collected import conversations_in
+        from tutelage.feedback.database.source import FeedbackSource, hash_of
+
+        source = FeedbackSource(known(self.feedback))
+        with progress_bar("feedback", conversations_in(source.database), "conversations") as bar:
+            rows = list(counts.sift(source.rows(bar.advance)))
+        files.append({"file": source.database.name, "sha256": hash_of(rows), "usable": len(rows), "licence": None})
+        return rows, Counter({reason.key: count for reason, count in source.left_out.items()})
 
     def _forms(self, comparisons: list[Comparison]) -> list[Comparison]:
         """What is made of the comparisons before they are trained on and tried."""
