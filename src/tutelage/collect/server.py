@@ -51,6 +51,7 @@ def serve(
         )  # fmt: skip
         try:
             listening = config.bind_socket()
+            listening.listen(config.backlog)  # who comes before the web processes are up waits, and is not refused
         except SystemExit as error:
             raise InputError(f"--port {port}: cannot listen on {host}:{port}; is it taken? Choose another") from error
         on_ready()
