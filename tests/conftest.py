@@ -126,36 +126,40 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield from _new_database(request, tmp_path, None)
 
 
-@pytest.fixture(scope="session")
-def _made() -> set[str]:
-    """Servers whose template database has the tables."""
-    return set()
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path, _made: set[str]) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a feedback database with its tables and no rows, of either kind."""
+    template: str = request.getfixturevalue(f"_{request.param}_template")
+    if request.param == "sqlite":
+        shutil.copy(template, tmp_path / "feedback.db")
+    yield from _new_database(request, tmp_path, template)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return _with_tables(str(tmp_path_factory.mktemp("template") / "feedback.db"))
+
+
+@pytest.fixture(scope="session")
+def _postgresql_template(postgresql: str) -> str:
+    _execute(f"{postgresql}postgres", "CREATE DATABASE with_tables")
+    _with_tables(f"{postgresql}with_tables")
+    return "with_tables"
+
+
+def _with_tables(url: str) -> str:
     from tutelage.feedback.database.connection import Database
     from tutelage.feedback.database.schema import upgrade
 
-    if request.param == "sqlite":
-        url = str(tmp_path / "feedback.db")
-        upgrade(Database(url))
-        yield url
-        return
-    server = request.getfixturevalue("postgresql")
-    if server not in _made:
-        _execute(f"{server}postgres", "CREATE DATABASE template_tests")
-        made = Database(f"{server}template_tests")
-        upgrade(made)
-        made.close()
-        _made.add(server)
-    yield from _new_database(request, tmp_path, "template_tests")
+    database = Database(url)
+    upgrade(database)
+    database.close()
+    return url
 
 
 def _new_database(request: pytest.FixtureRequest, folder: Path, template: str | None) -> Iterator[str]:
     if request.param == "sqlite":
-        yield str(folder / "feedback.db")
+        yield str(folder / ("feedback.db" if template else "fresh.db"))
         return
     server, name = request.getfixturevalue("postgresql"), f"t{secrets.token_hex(6)}"
     _execute(f"{server}postgres", f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))

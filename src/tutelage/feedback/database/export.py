@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -59,6 +59,10 @@ class Counts:
     attempts: int = 0
     attempts_left_out: Counter[str] = field(default_factory=Counter)
 
+    def to_record(self) -> Record:
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
+
 
 def export(database: Database, out: Path, test_share: float = 0.05, name: str | None = None) -> dict[str, Any]:
     """Write an export to the folder `out`; returns its manifest.
@@ -74,8 +78,8 @@ def export(database: Database, out: Path, test_share: float = 0.05, name: str | 
         beside.mkdir()
         with database.reading() as session:
             counts = _write(session, beside, test_share)
+        write_text(beside / "README.md", _card(counts))
         manifest = _manifest(beside, counts, test_share, name)
-        write_text(beside / "README.md", _card(counts, manifest))
         write_json(beside / MANIFEST, manifest)
         if name is not None:
             freeze(database, name, manifest, sha256(beside / MANIFEST))
@@ -147,7 +151,7 @@ def _manifest(folder: Path, counts: Counts, test_share: float, name: str | None)
         "created": time.time(),
         "software": __version__,
         "test_share": test_share,
-        "counts": asdict(counts),
+        "counts": counts.to_record(),
         "reasons": _reasons(counts),
         "files": {path.relative_to(folder).as_posix(): sha256(path) for path in written},
     }
@@ -160,7 +164,7 @@ def _reasons(counts: Counts) -> dict[str, str]:
     return {key: rules[key] for key in sorted({*counts.left_out, *counts.not_in_hh, *counts.attempts_left_out})}
 
 
-def _card(counts: Counts, manifest: Record) -> str:
+def _card(counts: Counts) -> str:
     template = files("tutelage.feedback.database").joinpath("data_card.md").read_text(encoding="utf-8")
     left = {**counts.left_out, **counts.not_in_hh, **counts.attempts_left_out}
     return Template(template).substitute(
@@ -169,8 +173,8 @@ def _card(counts: Counts, manifest: Record) -> str:
         helpful=counts.hh["helpful/train"] + counts.hh["helpful/test"],
         harmless=counts.hh["harmless/train"] + counts.hh["harmless/test"],
         attempts=counts.attempts,
-        software=manifest["software"],
-        left_out="\n".join(f"- {left[key]}: {rule}" for key, rule in manifest["reasons"].items()) or "- none",
+        software=__version__,
+        left_out="\n".join(f"- {left[key]}: {rule}" for key, rule in _reasons(counts).items()) or "- none",
     )
 
 
