@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from .people import Person, Scripted
 from tutelage.collect.app import make_app
@@ -12,7 +15,7 @@ from tutelage.collect.server import deploy
 from tutelage.collect.settings import Settings
 from tutelage.dialogue import SamplingParameters
 from tutelage.feedback.database.connection import Database
-from tutelage.feedback.database.tables import Base
+from tutelage.feedback.database.schema import upgrade
 
 CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 
@@ -20,7 +23,7 @@ CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(str(tmp_path / "feedback.db"))
-    Base.metadata.create_all(database.engine)
+    upgrade(database)
     deploy(database, dict.fromkeys(CANARIES), SamplingParameters())
     yield database
     database.close()
@@ -54,3 +57,39 @@ def worker(app: FastAPI, database: Database) -> Person:
     person.qualify()
     person.consent_to_red_team()
     return person
+
+
+@pytest.fixture
+def served(app: FastAPI) -> Iterator[str]:
+    """The address at which the app is served, by a thread of this process."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", access_log=False, lifespan="off"))
+    socket = server.config.bind_socket()
+    thread = Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+    server.should_exit = True
+    server.force_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def chromium(browser: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, served: str) -> Iterator[Page]:
+    """A page of a browser without cookies, at the app; what goes wrong in it fails the test."""
+    context = chromium.new_context(base_url=served, reduced_motion="reduce")
+    context.set_default_timeout(8000)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
+    page.on("request", lambda request: None if request.url.startswith(served) else faults.append(request.url))
+    yield page
+    context.close()
+    assert faults == []

@@ -107,7 +107,7 @@ async function post(parcel) {
   const body = new URLSearchParams(parcel.body);
   body.set("csrf", find("meta[name=csrf]").content);
   try {
-    return await fetch(parcel.action, { method: "POST", body, headers: { Accept: "text/html" } });
+    return await fetch(parcel.action, { method: "POST", body, keepalive: true, headers: { Accept: "text/html" } });
   } catch {
     return null;
   }
