@@ -41,12 +41,12 @@ async def make_account(visit: Visitor, invite: str, login: str) -> None:
 
 @dataclass(frozen=True)
 class SimulatedWorker:
-    """A worker of the crowd in front of the app."""
+    """A worker of the crowd in front of the app. `on_conversation` hears of every one that has ended."""
 
     visitor: Visitor
     worker: Worker
     rng: np.random.Generator
-    on_judged: Callable[[], None]
+    on_conversation: Callable[[], None]
 
     async def join(self, invite: str) -> None:
         """Use an invite, agree to both interfaces, and answer the questions."""
@@ -68,6 +68,7 @@ class SimulatedWorker:
             item = items[self.rng.integers(len(items))]
             await (self._begin_red_team(item) if kind == "red_team" else self._begin_helpful())
             await self._talk(item)
+            self.on_conversation()
 
     async def _begin_helpful(self) -> None:
         await self.visitor.open("/home")
@@ -118,7 +119,6 @@ class SimulatedWorker:
         if form is not None:
             form.fields |= waited  # what the page's script adds
         await self.visitor.send(form, {"position": str(position)})
-        self.on_judged()
         return judgment.side
 
     async def _end(self) -> None:
