@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from tutelage.feedback.database.others import TOO_FAST
 from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Review, Turn, WorkPeriod
 from tutelage.statistics.agreement import Agreement, Scale, krippendorff_alpha, raw_agreement
-from tutelage.statistics.intervals import Interval, wilson
+from tutelage.statistics.intervals import Interval, Labels, wilson
 
 LONGEST = 300_000  # milliseconds; a longer time is a pause, not a thought
 
@@ -136,6 +136,7 @@ def _met(session: Session) -> list[_Judged]:
     return [
         _Judged(turn, worker, chosen, strength if slot == "a" else -strength)
         for turn, worker, chosen, strength, slot in rows
+        if chosen is not None and strength is not None  # so it is, by CHECK, where a judgment stands
     ]
 
 
@@ -155,7 +156,7 @@ def _agreement_of(worker_id: str, met: list[_Judged]) -> Agreement | None:
     return _raw(keys, ["mine", "other"] * len(pairs), [pick for _, mine, other in pairs for pick in (mine, other)])
 
 
-def _raw(pairs: list[object], workers: list[str], picks: list[int]) -> Agreement | None:
+def _raw(pairs: Labels, workers: Labels, picks: Labels) -> Agreement | None:
     return raw_agreement(pairs, workers, picks) if len(set(pairs)) >= 2 and len(pairs) > len(set(pairs)) else None
 
 
