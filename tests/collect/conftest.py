@@ -1,11 +1,13 @@
 """The app on a new database with two snapshots, before an answerer that is a script."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -14,17 +16,27 @@ from tutelage.collect.app import make_app
 from tutelage.collect.server import deploy
 from tutelage.collect.settings import Settings
 from tutelage.dialogue import SamplingParameters
+from tutelage.feedback.database import passwords
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.schema import upgrade
 
 CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(str(tmp_path / "feedback.db"))
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables and two snapshots, for every test to copy."""
+    place = tmp_path_factory.mktemp("template") / "feedback.db"
+    database = Database(str(place))
     upgrade(database)
     deploy(database, dict.fromkeys(CANARIES), SamplingParameters())
+    database.close()
+    return place
+
+
+@pytest.fixture
+def database(tmp_path: Path, template: Path) -> Iterator[Database]:
+    database = Database(shutil.copy(template, tmp_path))
     yield database
     database.close()
 
@@ -93,3 +105,10 @@ def page(chromium: Browser, served: str) -> Iterator[Page]:
     yield page
     context.close()
     assert faults == []
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take no time: how slow a real one is, argon2's own tests know."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    passwords._nobody.cache_clear()

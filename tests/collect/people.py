@@ -4,9 +4,9 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any
 
-import httpx
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -52,10 +52,10 @@ class Person:
         self.page = ""
         self.path = "/"
 
-    def open(self, path: str) -> httpx.Response:
+    def open(self, path: str) -> Any:
         return self._seen(self.client.get(path))
 
-    def send(self, path: str, **fields: Any) -> httpx.Response:
+    def send(self, path: str, **fields: Any) -> Any:
         """Post a form with the token and the key that the last page held."""
         shown = {"csrf": self.csrf} | ({"key": self.key(path)} if self.key(path) else {})
         return self._seen(self.client.post(path, data=shown | fields))
@@ -70,16 +70,16 @@ class Person:
         found = re.search(r'name="key" value="([^"]+)"', form[0]) if form else None
         return found[1] if found else None
 
-    def _seen(self, response: httpx.Response) -> httpx.Response:
+    def _seen(self, response: Any) -> Any:
         if response.headers.get("content-type", "").startswith("text/html"):
             self.page, self.path = response.text, response.url.path
         return response
 
-    def join(self, database: Database, *roles: Role, login: str) -> str:
+    def join(self, database: Database, *roles: Role, login: str = "") -> str:
         """Make an account by an invite; returns the worker's id."""
         invite = f"/join/{new_invite(database, *roles)}"
         self.open(invite)
-        response = self.send(invite, login=login, password=PASSWORD)
+        response = self.send(invite, login=login or token_hex(4), password=PASSWORD)
         assert response.status_code < 400, response.text
         return self.worker_id
 
@@ -89,12 +89,15 @@ class Person:
         assert found, self.page
         return found[1]
 
-    def qualify(self) -> None:
-        """Consent and answer the questions rightly."""
+    def consent(self) -> None:
         self.open("/consent/helpful")
         version = re.search(r'name="version" value="(\w+)"', self.page)
         assert version
         self.send("/consent/helpful", version=version[1])
+
+    def qualify(self) -> None:
+        """Consent and answer the questions rightly."""
+        self.consent()
         self.open("/qualification")
         self.send("/qualification", writing=WRITING, **{question.name: question.right for question in QUESTIONS})
         assert self.path == "/home", self.path
