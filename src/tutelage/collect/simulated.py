@@ -12,7 +12,7 @@ import numpy as np
 from tutelage.collect.qualification import QUESTIONS
 from tutelage.collect.visitor import Unexpected, Visitor
 from tutelage.collect.words import POSITIONS
-from tutelage.corpus.prompts import PromptItem, load_prompts
+from tutelage.corpus.prompts import PromptItem, PromptKind, load_prompts
 from tutelage.dialogue import Prompt, Response
 from tutelage.feedback.crowd import QUESTION_OF, Crowd, Worker
 
@@ -63,7 +63,7 @@ class SimulatedWorker:
     async def work(self, conversations: int) -> None:
         """So many conversations, about a third of them red-team ones."""
         for _ in range(conversations):
-            kind = "red_team" if self.rng.random() < RED_TEAM_SHARE else "helpful"
+            kind: PromptKind = "red_team" if self.rng.random() < RED_TEAM_SHARE else "helpful"
             items = load_prompts("collection", kind)
             item = items[self.rng.integers(len(items))]
             await (self._begin_red_team(item) if kind == "red_team" else self._begin_helpful())
