@@ -193,8 +193,8 @@ def summary(measured: Measured, stored: int, options: argparse.Namespace, backen
     every = [seconds for times in measured.requests.values() for seconds in times]
     return {
         "workers": options.workers, "think_s": options.think, "seconds": options.seconds,
-        "processes": options.processes, "database": backend, "cores": os.cpu_count(), "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2),
+        "processes": options.processes, "database": backend, "cores": os.cpu_count(),
+        "python": platform.python_version(), "load_before": round(os.getloadavg()[0], 2),
         "requests": spread(every) | {"per_s": round(len(every) / options.seconds, 1)},
         "by_kind": {kind: spread(times) for kind, times in sorted(measured.requests.items())},
         "first_words": spread(measured.first_words), "streams": spread(measured.streams),

@@ -73,8 +73,8 @@ def test_a_page_is_read_as_a_browser_would_send_it() -> None:
     page = read_page(
         '<main id="main"><p>Hi &amp; ho<br>there</p><form action="/a"><input type="hidden" name="csrf" value="x">'
         '<input type="radio" name="r" value="1"><input type="radio" name="r" value="2" checked>'
-        '<input type="checkbox" name="c" value="y"><textarea name="t">so</textarea><button name="b" value="1">Go</button>'
-        '</form><section data-stream="/s"></section></main><p>after</p>'
+        '<input type="checkbox" name="c" value="y"><textarea name="t">so</textarea>'
+        '<button name="b" value="1">Go</button></form><section data-stream="/s"></section></main><p>after</p>'
     )
     form = page.form("/a", csrf="x")
     assert form is not None

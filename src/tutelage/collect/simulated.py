@@ -90,7 +90,7 @@ class SimulatedWorker:
         await self._end()
 
     async def _turn(self, item: PromptItem, said: list[str]) -> str | None:
-        """Send the last of what was said, judge the answers; returns the chosen one, None where the turn was skipped."""
+        """Send the last of what was said, judge the answers; returns the chosen one, None for a skipped turn."""
         visit = self.visitor
         await visit.send(visit.page.form("/message"), {"text": said[-1]})
         seen = await visit.follow()

@@ -128,7 +128,7 @@ class Overview:
                     seconds / 3600,
                     units,
                     checks.get(worker.id, (None,))[0],
-                )  # fmt: skip
+                )
             )
         return rows
 
@@ -191,8 +191,8 @@ def warnings(numbers: DataNumbers) -> list[str]:
         left = wilson(round(numbers.left[question] * clicks), clicks)
         if not left.low - LEANING <= 0.5 <= left.high + LEANING:
             found.append(
-                f"Of the clicks on “{question.replace('_', ' ')}”, {left.value:.0%} are on the left, where sides are drawn "
-                "by lot: look at each worker's share."
+                f"Of the clicks on “{question.replace('_', ' ')}”, {left.value:.0%} are on the left, where sides are "
+                "drawn by lot: look at each worker's share."
             )
     return found
 
@@ -217,12 +217,12 @@ def _conversations(ids: Sequence[str]) -> Executable:
 
 def _judgments(ids: Sequence[str]) -> Executable:
     """Number, share of the greatest strength, share of side a, and median time: the mean of the middle one or two."""
-    untimed = Judgment.milliseconds.is_(None)
+    of, untimed = Judgment.worker_id, Judgment.milliseconds.is_(None)
     ranked = (
         select(
             Judgment.worker_id, Judgment.strength, Judgment.side, Judgment.milliseconds,
-            func.row_number().over(partition_by=Judgment.worker_id, order_by=(untimed, Judgment.milliseconds)).label("place"),
-            func.count(Judgment.milliseconds).over(partition_by=Judgment.worker_id).label("of"),
+            func.row_number().over(partition_by=of, order_by=(untimed, Judgment.milliseconds)).label("place"),
+            func.count(Judgment.milliseconds).over(partition_by=of).label("of"),
         )
         .where(Judgment.worker_id.in_(ids), Judgment.stands)
         .subquery()
