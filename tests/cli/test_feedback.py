@@ -1,7 +1,6 @@
 """`tutelage feedback`, `tutelage data export|import` and `train pm --feedback`, as they are run."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from ..feedback.database.flow import deploy, judged, start, worker
 
 
 @pytest.fixture
-def collected(database_url: str) -> Iterator[tuple[str, str]]:
+def collected(database_url: str) -> tuple[str, str]:
     """The URL of a database of 30 judgments in which "gladly" was preferred, and the worker who made them."""
     database = Database(database_url)
     deploy(database)
@@ -34,7 +33,7 @@ def collected(database_url: str) -> Iterator[tuple[str, str]]:
                 texts if side == "a" else texts[::-1],
             )  # fmt: skip
     database.close()
-    yield database_url, me.worker_id
+    return database_url, me.worker_id
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> Any:
@@ -45,8 +44,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> Any:
 
 def refused(capsys: pytest.CaptureFixture[str], code: int, *words: object) -> str:
     assert main([*map(str, words)]) == code
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
+    return capsys.readouterr().err.splitlines()[-1]
 
 
 def test_from_export_to_backup_and_back(

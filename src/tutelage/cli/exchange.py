@@ -29,7 +29,7 @@ class DataExport:
     freeze: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Keep the export's hashes in the database under this name, and make its files read-only."""
     json: bool = False
-    """Print the manifest as one JSON object on standard output."""
+    """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
         from tutelage.feedback.database.export import export

@@ -48,8 +48,10 @@ def _chain(session: Session, judgments: list[dict[str, Any]]) -> None:
             subject=f"judgment {row['id']}", details={"digest": judgment_digest(Judgment(**row))}, previous=head.hash,
         )  # fmt: skip
         head.number, head.hash = link.number, link_hash(link)
-        links.append({column: getattr(link, column) for column in table_of(AuditEntry).c.keys()} | {"hash": head.hash})
-    session.execute(table_of(AuditEntry).insert(), links)
+        link.hash = head.hash
+        links.append(link)
+    session.add_all(links)
+    session.flush()
 
 
 def _conversation(rows: dict[Any, list[dict[str, Any]]], lots: random.Random, people: list[str], number: int) -> None:
