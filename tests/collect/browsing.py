@@ -3,7 +3,9 @@
 from playwright.sync_api import Page, expect
 
 from tutelage.collect.qualification import QUESTIONS
+from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.principal import Principal, principal_of
 from tutelage.feedback.database.tables import Role
 
 from .people import PASSWORD, WRITING, new_invite
@@ -70,3 +72,10 @@ def choose(page: Page, position: int) -> None:
     expect(page.locator(f'input[name="position"][value="{position}"]')).to_be_checked()
     page.keyboard.press("Enter")
     expect(page.locator("#message")).to_be_visible()
+
+
+def make_account(database: Database, *roles: Role) -> Principal:
+    """An account that no browser holds."""
+    with database.writing() as session:
+        access = Access(session)
+        return principal_of(session, access.redeem(access.invite(roles)))

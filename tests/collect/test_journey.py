@@ -1,10 +1,11 @@
 """A worker's whole way, by HTTP."""
 
-from fastapi.testclient import TestClient
+
 
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.tables import Judgment
 
-from .people import PASSWORD, Person, Scripted
+from .people import Person
 
 
 def test_a_conversation_from_message_to_end(worker: Person) -> None:
@@ -20,3 +21,13 @@ def test_a_conversation_from_message_to_end(worker: Person) -> None:
     worker.send(f"/talk/{conversation}/end", rating=4, comment="fine")
     assert worker.path == "/home"
     assert "<dd>1</dd>" in worker.page
+
+
+def test_what_arrives_twice_is_done_once_and_answered_alike(worker: Person, database: Database) -> None:
+    turn = worker.ask(worker.begin(), "hello")
+    form = {"position": 7, "milliseconds": 82, "key": worker.key(f"/turns/{turn}/judgment")}
+    first, second = (worker.send(f"/turns/{turn}/judgment", **form) for _ in range(2))
+    assert first.status_code == second.status_code == 200
+    assert first.url == second.url
+    with database.reading() as session:
+        assert session.query(Judgment).count() == 1

@@ -187,7 +187,7 @@ function veil() {
 
 /* The choice in words, and the card that it prefers. */
 function describe(scale) {
-  const chosen = find("input:checked", scale);
+  const chosen = find("[name=position]:checked", scale);
   const words = chosen ? chosen.labels[0].querySelector(".hidden-label").textContent : "";
   find(".verdict").textContent = words;
   findAll(".card").forEach((card) => card.classList.toggle("preferred", !!chosen && card.id === `answer-${chosen.value <= 4 ? "a" : "b"}`));
