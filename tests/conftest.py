@@ -129,19 +129,21 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a feedback database with its tables and no rows, of either kind."""
-    template: str = request.getfixturevalue(f"_{request.param}_template")
+    template: str = request.getfixturevalue(f"{request.param}_template")
     if request.param == "sqlite":
         shutil.copy(template, tmp_path / "feedback.db")
     yield from _new_database(request, tmp_path, template)
 
 
 @pytest.fixture(scope="session")
-def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> str:
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A feedback database with its tables and no rows, to be copied."""
     return _with_tables(str(tmp_path_factory.mktemp("template") / "feedback.db"))
 
 
 @pytest.fixture(scope="session")
-def _postgresql_template(postgresql: str) -> str:
+def postgresql_template(postgresql: str) -> str:
+    """The name of a database with the tables and no rows, to make others from."""
     _execute(f"{postgresql}postgres", "CREATE DATABASE with_tables")
     _with_tables(f"{postgresql}with_tables")
     return "with_tables"

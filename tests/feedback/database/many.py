@@ -5,17 +5,19 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from tutelage.dialogue import SamplingParameters
-from tutelage.feedback.database.audit import Audit, judgment_digest
+from tutelage.feedback.database.audit import Audit, judgment_digest, link_hash
 from tutelage.feedback.database.collected import table_of
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.numbering import continue_numbers
-from tutelage.feedback.database.tables import Conversation, Judgment, Response, Turn, new_id
+from tutelage.feedback.database.tables import AuditEntry, Conversation, Judgment, Response, Turn, new_id
 
 from .flow import CANARY, worker
 
 TURNS = 4  # a conversation
-WORDS = tuple("how does one whistle a tune with both hands full of bread".split())
+WORDS = ("how", "does", "one", "whistle", "a", "tune", "with", "both", "hands", "full", "of", "bread")
 
 
 def collect(database: Database, judgments: int, workers: int = 5, seed: int = 0) -> None:
@@ -32,10 +34,24 @@ def collect(database: Database, judgments: int, workers: int = 5, seed: int = 0)
             for start in range(0, len(found), 5000):
                 session.execute(table_of(kind).insert(), found[start : start + 5000])
         continue_numbers(session)
-        audit = Audit(session)
-        for row in rows[Judgment]:
-            details = {"digest": judgment_digest(Judgment(**row))}
-            audit.append(row["worker_id"], "judge", f"judgment {row['id']}", details)
+        _chain(session, rows[Judgment])
+
+
+def _chain(session: Session, judgments: list[dict[str, Any]]) -> None:
+    """The audit links of the judgments, as `Audit.append` would have made them one by one."""
+    audit = Audit(session)
+    head = audit._held_head()
+    links = []
+    for row in judgments:
+        link = AuditEntry(
+            number=head.number + 1, created=row["created"], actor=row["worker_id"], action="judge",
+            subject=f"judgment {row['id']}", details={"digest": judgment_digest(Judgment(**row))}, previous=head.hash,
+        )  # fmt: skip
+        head.number, head.hash = link.number, link_hash(link)
+        link.hash = head.hash
+        links.append(link)
+    session.add_all(links)
+    session.flush()
 
 
 def _conversation(rows: dict[Any, list[dict[str, Any]]], lots: random.Random, people: list[str], number: int) -> None:

@@ -80,7 +80,7 @@ class Deployment:
 
 
 def _state(row: Snapshot | None) -> dict[str, Any] | None:
-    return row and {"weight": row.weight, "status": row.status, "sampling": row.sampling}
+    return None if row is None else {"weight": row.weight, "status": row.status, "sampling": row.sampling}
 
 
 def _weight(weight: float) -> float:

@@ -30,6 +30,7 @@ from tutelage.feedback.database.files import freeze
 from tutelage.feedback.database.lossless import conversation_to_record
 from tutelage.feedback.database.source import Excluded, LeftOut, comparisons_of, exclusions
 from tutelage.plumbing.files import line_writer, read_json, replacing, sha256, write_json, write_text
+from tutelage.plumbing.progress import Advance, unwatched
 
 SPLIT_SALT = "feedback export"  # the same always: a first human turn never changes its split
 WEAKEST = 1
@@ -64,12 +65,15 @@ class Counts:
         return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
 
 
-def export(database: Database, out: Path, test_share: float = 0.05, name: str | None = None) -> dict[str, Any]:
+def export(
+    database: Database, out: Path, test_share: float = 0.05, name: str | None = None, advance: Advance = unwatched
+) -> dict[str, Any]:
     """Write an export to the folder `out`; returns its manifest.
 
     Args:
         test_share: share of first human turns whose comparisons lie in the test split, 0 to 1.
         name: freeze the export under this name: its hashes are kept in the database, its files cannot be written.
+        advance: called after each conversation.
 
     Raises:
         InputError: the folder is there, cannot be written, or the name is taken; nothing is left behind.
@@ -77,9 +81,9 @@ def export(database: Database, out: Path, test_share: float = 0.05, name: str | 
     with replacing(out) as beside:
         beside.mkdir()
         with database.reading() as session:
-            counts = _write(session, beside, test_share)
+            counts = _write(session, beside, test_share, advance)
+        write_text(beside / "README.md", _card(counts))
         manifest = _manifest(beside, counts, test_share, name)
-        write_text(beside / "README.md", _card(counts, manifest))
         write_json(beside / MANIFEST, manifest)
         if name is not None:
             freeze(database, name, manifest, sha256(beside / MANIFEST))
@@ -89,7 +93,7 @@ def export(database: Database, out: Path, test_share: float = 0.05, name: str | 
     return manifest
 
 
-def _write(session: Session, folder: Path, test_share: float) -> Counts:
+def _write(session: Session, folder: Path, test_share: float, advance: Advance) -> Counts:
     counts = Counts()
     excluded = exclusions(session)
     with ExitStack() as stack:
@@ -99,6 +103,7 @@ def _write(session: Session, folder: Path, test_share: float) -> Counts:
             write[CONVERSATIONS](json_line(conversation_to_record(one)))
             _write_comparisons(one, excluded, write, counts, test_share)
             _write_attempt(one, excluded, write, counts)
+            advance(1)
     return counts
 
 
@@ -164,7 +169,7 @@ def _reasons(counts: Counts) -> dict[str, str]:
     return {key: rules[key] for key in sorted({*counts.left_out, *counts.not_in_hh, *counts.attempts_left_out})}
 
 
-def _card(counts: Counts, manifest: Record) -> str:
+def _card(counts: Counts) -> str:
     template = files("tutelage.feedback.database").joinpath("data_card.md").read_text(encoding="utf-8")
     left = {**counts.left_out, **counts.not_in_hh, **counts.attempts_left_out}
     return Template(template).substitute(
@@ -173,8 +178,8 @@ def _card(counts: Counts, manifest: Record) -> str:
         helpful=counts.hh["helpful/train"] + counts.hh["helpful/test"],
         harmless=counts.hh["harmless/train"] + counts.hh["harmless/test"],
         attempts=counts.attempts,
-        software=manifest["software"],
-        left_out="\n".join(f"- {left[key]}: {rule}" for key, rule in manifest["reasons"].items()) or "- none",
+        software=__version__,
+        left_out="\n".join(f"- {left[key]}: {rule}" for key, rule in _reasons(counts).items()) or "- none",
     )
 
 

@@ -142,7 +142,7 @@ class OthersTurns:
         Audit(self._session).append(me, "judge", f"judgment {row.id}", {"digest": judgment_digest(row)})
         return row.id
 
-    def _candidates(self, reason: CheckReason, now: float) -> Select[tuple[int]]:
+    def _candidates(self, reason: CheckReason, now: float) -> Select[int]:
         me = self._principal.worker_id
         busy = exists().where(
             Assignment.turn_id == Turn.id,

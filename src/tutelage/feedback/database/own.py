@@ -17,7 +17,7 @@ from tutelage.feedback.database.planning import LARGEST_SEED, Plan, Planned, dra
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.states import ConversationState, TurnState
-from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Turn
+from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Slot, Turn
 from tutelage.feedback.database.texts import prompt_hash
 from tutelage.feedback.database.thread import dialogue_of, standing, thread_of
 
@@ -46,7 +46,7 @@ class OwnConversations:
     def _once(self, key: str, request: tuple[object, ...], act: Callable[[], T]) -> T:
         return once(self._session, self._principal, key, request, act)
 
-    def _scope(self) -> Select[tuple[Conversation]]:
+    def _scope(self) -> Select[Conversation]:
         return select(Conversation).where(Conversation.worker_id == self._principal.worker_id)
 
     def _held(self, conversation_id: str, also_over: bool = False) -> Conversation:
@@ -65,7 +65,7 @@ class OwnConversations:
 
     def _of(self, turn_id: int) -> str:
         mine = self._scope().join(Turn).where(Turn.id == turn_id)
-        found = self._session.scalar(mine.with_only_columns(Conversation.id))
+        found: str | None = self._session.scalar(mine.with_only_columns(Conversation.id))
         if found is None:
             raise NotFound(f"no turn {turn_id}")
         return found
@@ -84,7 +84,8 @@ class OwnConversations:
         """Draw who answers the turn and with which seeds; a later attempt takes the rows of the one before."""
         pair = draw_pair(self._session, conversation.mode, self._lots)
         rows = {row.slot: row for row in self._responses(turn)}
-        for slot, snapshot in zip(("a", "b"), pair, strict=True):
+        slots: tuple[Slot, Slot] = ("a", "b")
+        for slot, snapshot in zip(slots, pair, strict=True):
             row = rows.get(slot) or Response(turn_id=turn.id, slot=slot)
             row.snapshot = snapshot.name if snapshot else None
             row.sampling = snapshot.sampling if snapshot else None

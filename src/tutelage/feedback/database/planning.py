@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 from random import Random
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from tutelage.dialogue import SamplingParameters
@@ -74,15 +74,20 @@ def meetings(session: Session, *modes: Mode) -> Counter[tuple[str, str]]:
     """How many standing judgments there are of each two snapshots, by their names in order."""
     chosen, other = aliased(Response), aliased(Response)
     judged = (
-        select(chosen.snapshot, other.snapshot)
+        select(chosen.snapshot, other.snapshot, func.count())
         .select_from(Judgment)
         .join(chosen, chosen.id == Judgment.chosen_id)
         .join(other, other.id == Judgment.other_id)
         .join(Turn, Turn.id == Judgment.turn_id)
         .join(Conversation, Conversation.id == Turn.conversation_id)
         .where(Judgment.stands, Conversation.mode.in_(modes))
+        .group_by(chosen.snapshot, other.snapshot)
     )
-    return Counter(tuple(sorted(pair)) for pair in session.execute(judged) if None not in pair)
+    met: Counter[tuple[str, str]] = Counter()
+    for one, another, count in session.execute(judged):
+        if one is not None and another is not None:
+            met[min(one, another), max(one, another)] += count
+    return met
 
 
 def _names(pair: Sequence[Snapshot]) -> tuple[str, str]:
@@ -92,4 +97,6 @@ def _names(pair: Sequence[Snapshot]) -> tuple[str, str]:
 
 def parameters(stored: dict[str, Any] | None) -> SamplingParameters | None:
     """The sampling parameters that a row holds."""
-    return stored and SamplingParameters(**{**stored, "stop": tuple(stored.get("stop", ()))})
+    if stored is None:
+        return None
+    return SamplingParameters(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})

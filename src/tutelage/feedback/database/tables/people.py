@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tutelage.feedback.database.tables.base import (
@@ -87,7 +87,7 @@ class Invite(Base):
     __table_args__ = (CheckConstraint("uses_left >= 0", name="uses_left_not_negative"),)
 
     token_hash: Mapped[str] = mapped_column(primary_key=True)
-    roles: Mapped[list[str]]
+    roles: Mapped[list[Role]] = mapped_column(JSON)
     uses_left: Mapped[int]
     expires: Mapped[float]
     note: Mapped[str] = mapped_column(default="")
