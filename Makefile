@@ -4,6 +4,7 @@
 # make check     style, types and floors
 # make test-hard the tests that train and kill for longer
 # make bench-pm DATA=FILE  preference-model training against TRL, on this machine
+# make bench-rl  sampling against transformers, a step of PPO against TRL 1.12.0, on this machine
 # make clean     remove .venv and caches; runs/ is yours and stays
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test check test-hard bench-pm clean
+.PHONY: install demo test check test-hard bench-pm bench-rl clean
 
 install: $(INSTALLED)
 
@@ -56,6 +57,16 @@ bench-pm: install $(PEER)/.installed
 $(PEER)/.installed: benchmarks/peer-requirements.txt
 	$(PYTHON) -m venv --clear $(PEER)
 	$(PEER)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+PEER_RL := benchmarks/.peer-rl
+bench-rl: install $(PEER_RL)/.installed
+	$(BIN)/python benchmarks/bench_rl.py --device $(DEVICE) --peer-python $(PEER_RL)/bin/python \
+		--out benchmarks/results/rl-$(DEVICE).json
+
+$(PEER_RL)/.installed: benchmarks/peer-rl-requirements.txt
+	$(PYTHON) -m venv --clear $(PEER_RL)
+	$(PEER_RL)/bin/python -m pip install --quiet -r $<
 	@touch $@
 
 clean:

@@ -23,6 +23,8 @@ COMMANDS = [
     ["train", "distill"],
     ["train", "sft"],
     ["train", "pm"],
+    ["sample"],
+    ["chat"],
     ["score"],
     ["rate"],
     ["judge"],

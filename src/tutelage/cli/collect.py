@@ -162,17 +162,13 @@ def _fill(address: str, database: "Database") -> None:
     """Let simulated workers work, beside the server that is about to start in this thread."""
     from threading import Thread
 
-    from tutelage.collect.demo import DemoSettings, run_demo
+    from tutelage.collect.demo import DemoSettings, planned, run_demo
+    from tutelage.plumbing.progress import progress_bar
 
     def work() -> None:
-        console = Console(stderr=True, highlight=False)
-        judged = 0
-
-        def count() -> None:
-            nonlocal judged
-            judged += 1
-
-        run_demo(address, database, DemoSettings(), count)
-        console.print(f"The simulated workers are done: {judged} choices. Look around as admin.")
+        settings = DemoSettings()
+        with progress_bar("simulated workers", planned(settings), "conversations") as bar:
+            run_demo(address, database, settings, bar.advance)
+        Console(stderr=True).print("The simulated workers are done. Look around as admin.")
 
     Thread(target=work, daemon=True, name="simulated workers").start()

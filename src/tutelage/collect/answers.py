@@ -69,7 +69,9 @@ def request_from_record(record: dict[str, Any]) -> AnswerRequest:
 
 def _side(record: dict[str, Any]) -> SideRequest:
     # JSON knows no tuples.
-    sampling = {key: tuple(value) if isinstance(value, list) else value for key, value in record["sampling"].items()}
+    sampling: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in record["sampling"].items()
+    }
     return SideRequest(record["snapshot"], SamplingParameters(**sampling), record["seed"])
 
 

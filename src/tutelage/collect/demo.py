@@ -20,7 +20,8 @@ VERDICTS = {"writing": "good", "judging": "good"}
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """How many simulated workers hold how many conversations in all (one each at least); equal seeds, equal choices."""
+    """How many simulated workers hold how many conversations in all (one each at least), and how many turns are
+    spot-checked; equal seeds make equal crowds."""
 
     workers: int = 10
     conversations: int = 60
@@ -28,22 +29,33 @@ class DemoSettings:
     seed: int = 0
 
 
-def run_demo(address: str, database: Database, settings: DemoSettings, on_judged: Callable[[], None]) -> None:
-    """Fill the database of a running app.
+def run_demo(address: str, database: Database, settings: DemoSettings, on_conversation: Callable[[], None]) -> None:
+    """Fill the database of a running app: `planned(settings)` conversations.
 
     Args:
         address: of the app, as `http://127.0.0.1:8000`.
-        on_judged: hears of every judgment.
+        on_conversation: hears of every conversation that has ended.
 
     Raises:
         Unexpected: the app did not do what its pages promise.
         ValueError: too few workers to be a crowd.
     """
-    asyncio.run(_run(address, database, settings, make_crowd(settings.workers, settings.seed), on_judged))
+    crowd = make_crowd(settings.workers, settings.seed)
+    asyncio.run(_run(address, database, settings, crowd, on_conversation))
+
+
+def planned(settings: DemoSettings) -> int:
+    """How many conversations will be held."""
+    return sum(_shares(settings, make_crowd(settings.workers, settings.seed)))
+
+
+def _shares(settings: DemoSettings, crowd: Crowd) -> list[int]:
+    """Each worker's conversations: by diligence, one at least."""
+    return [max(1, round(settings.conversations * share)) for share in crowd.diligence]
 
 
 async def _run(
-    address: str, database: Database, settings: DemoSettings, crowd: Crowd, on_judged: Callable[[], None]
+    address: str, database: Database, settings: DemoSettings, crowd: Crowd, on_conversation: Callable[[], None]
 ) -> None:
     async with AsyncExitStack() as stack:
 
@@ -52,7 +64,7 @@ async def _run(
 
         streams = np.random.SeedSequence(settings.seed).spawn(len(crowd.workers))
         people = [
-            SimulatedWorker(await visitor(), worker, np.random.default_rng(stream), on_judged)
+            SimulatedWorker(await visitor(), worker, np.random.default_rng(stream), on_conversation)
             for worker, stream in zip(crowd.workers, streams, strict=True)
         ]
         for person in people:
@@ -61,8 +73,8 @@ async def _run(
         await make_account(reviewer, _invite(database, "reviewer"), f"reviewer{settings.seed}")
         await let_all_in(reviewer)
         async with asyncio.TaskGroup() as group:
-            for person, share in zip(people, crowd.diligence, strict=True):
-                group.create_task(person.work(max(1, round(settings.conversations * share))))
+            for person, share in zip(people, _shares(settings, crowd), strict=True):
+                group.create_task(person.work(share))
         await check(reviewer, settings.checks, np.random.default_rng(settings.seed))
 
 

@@ -1,4 +1,4 @@
-"""The answers in the making, by turn and attempt: begun once, followed by as many as ask, kept a while when finished."""
+"""Answers in the making, by turn and attempt: begun once, followed by as many as ask, kept a while when finished."""
 
 import asyncio
 import itertools

@@ -46,7 +46,71 @@ class Engine(Protocol):
         ...
 
 
-WORDS = ["the", "a", "to", "of", "and", "in", "is", "it", "you", "that", "for", "on", "with", "as", "are", "this", "be", "at", "or", "can", "have", "from", "one", "by", "not", "what", "all", "when", "how", "small", "first", "water", "light", "good", "people", "work", "time", "place", "hand", "world", "day", "part", "plan", "bread", "garden", "letter", "music", "answer", "question", "reason", "careful", "simple", "open", "warm", "clear", "early", "quiet", "often", "together", "instead", "because", "however", "perhaps"]
+WORDS = [
+    "the",
+    "a",
+    "to",
+    "of",
+    "and",
+    "in",
+    "is",
+    "it",
+    "you",
+    "that",
+    "for",
+    "on",
+    "with",
+    "as",
+    "are",
+    "this",
+    "be",
+    "at",
+    "or",
+    "can",
+    "have",
+    "from",
+    "one",
+    "by",
+    "not",
+    "what",
+    "all",
+    "when",
+    "how",
+    "small",
+    "first",
+    "water",
+    "light",
+    "good",
+    "people",
+    "work",
+    "time",
+    "place",
+    "hand",
+    "world",
+    "day",
+    "part",
+    "plan",
+    "bread",
+    "garden",
+    "letter",
+    "music",
+    "answer",
+    "question",
+    "reason",
+    "careful",
+    "simple",
+    "open",
+    "warm",
+    "clear",
+    "early",
+    "quiet",
+    "often",
+    "together",
+    "instead",
+    "because",
+    "however",
+    "perhaps",
+]
 STUB_TICK = 0.01  # seconds
 
 
@@ -136,5 +200,5 @@ def make_engine(settings: EngineSettings) -> Engine:
     from tutelage.modeling.encoding import DialogueFormat
 
     trunk = load_base(settings.base, DialogueFormat(), getattr(torch, settings.dtype), settings.device)
-    places = {name: place and Path(place) for name, place in (settings.snapshots or {"base": None}).items()}
+    places = {name: Path(place) if place else None for name, place in (settings.snapshots or {"base": None}).items()}
     return SnapshotEngine(trunk, places, settings.slots, settings.columns)

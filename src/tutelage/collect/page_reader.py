@@ -10,7 +10,8 @@ VOID = frozenset(
 
 @dataclass
 class Form:
-    """A form with the values that it would send as it stands; `choices`: all values of radio buttons, boxes and buttons."""
+    """A form with the values that it would send as it stands; `choices`: the values of its radio buttons,
+    boxes and buttons."""
 
     action: str
     fields: dict[str, str] = field(default_factory=dict)

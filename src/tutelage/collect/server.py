@@ -27,6 +27,7 @@ from tutelage.plumbing.errors import InputError
 
 EVERYTHING: tuple[Role, ...] = ("worker", "red_team_worker", "reviewer", "admin")
 GRACE = 5  # seconds that open streams are given when the app stops
+SLOW = 60  # seconds in which a web process must come up, or show that it lives, before it is replaced
 
 
 def web_app(settings: Settings, socket: str, secret: str) -> FastAPI:
@@ -47,10 +48,11 @@ def serve(
         config = uvicorn.Config(
             partial(web_app, settings, str(model.socket), model.secret), factory=True, host=host, port=port,
             workers=processes, log_level="warning", access_log=False, server_header=False,
-            proxy_headers=settings.tls, timeout_graceful_shutdown=GRACE,
+            proxy_headers=settings.tls, timeout_graceful_shutdown=GRACE, timeout_worker_healthcheck=SLOW,
         )  # fmt: skip
         try:
             listening = config.bind_socket()
+            listening.listen(config.backlog)  # who comes before the web processes are up waits, and is not refused
         except SystemExit as error:
             raise InputError(f"--port {port}: cannot listen on {host}:{port}; is it taken? Choose another") from error
         on_ready()

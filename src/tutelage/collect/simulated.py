@@ -12,7 +12,7 @@ import numpy as np
 from tutelage.collect.qualification import QUESTIONS
 from tutelage.collect.visitor import Unexpected, Visitor
 from tutelage.collect.words import POSITIONS
-from tutelage.corpus.prompts import PromptItem, load_prompts
+from tutelage.corpus.prompts import PromptItem, PromptKind, load_prompts
 from tutelage.dialogue import Prompt, Response
 from tutelage.feedback.crowd import QUESTION_OF, Crowd, Worker
 
@@ -41,12 +41,12 @@ async def make_account(visit: Visitor, invite: str, login: str) -> None:
 
 @dataclass(frozen=True)
 class SimulatedWorker:
-    """A worker of the crowd in front of the app."""
+    """A worker of the crowd in front of the app. `on_conversation` hears of every one that has ended."""
 
     visitor: Visitor
     worker: Worker
     rng: np.random.Generator
-    on_judged: Callable[[], None]
+    on_conversation: Callable[[], None]
 
     async def join(self, invite: str) -> None:
         """Use an invite, agree to both interfaces, and answer the questions."""
@@ -63,11 +63,12 @@ class SimulatedWorker:
     async def work(self, conversations: int) -> None:
         """So many conversations, about a third of them red-team ones."""
         for _ in range(conversations):
-            kind = "red_team" if self.rng.random() < RED_TEAM_SHARE else "helpful"
+            kind: PromptKind = "red_team" if self.rng.random() < RED_TEAM_SHARE else "helpful"
             items = load_prompts("collection", kind)
             item = items[self.rng.integers(len(items))]
             await (self._begin_red_team(item) if kind == "red_team" else self._begin_helpful())
             await self._talk(item)
+            self.on_conversation()
 
     async def _begin_helpful(self) -> None:
         await self.visitor.open("/home")
@@ -89,7 +90,7 @@ class SimulatedWorker:
         await self._end()
 
     async def _turn(self, item: PromptItem, said: list[str]) -> str | None:
-        """Send the last of what was said, judge the answers; returns the chosen one, None where the turn was skipped."""
+        """Send the last of what was said, judge the answers; returns the chosen one, None for a skipped turn."""
         visit = self.visitor
         await visit.send(visit.page.form("/message"), {"text": said[-1]})
         seen = await visit.follow()
@@ -118,7 +119,6 @@ class SimulatedWorker:
         if form is not None:
             form.fields |= waited  # what the page's script adds
         await self.visitor.send(form, {"position": str(position)})
-        self.on_judged()
         return judgment.side
 
     async def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""Snapshots on one trunk as the engine of the model process: the base is held once, each snapshot is an adapter on it."""
+"""Snapshots on one trunk as the engine of the model process: one base, and each snapshot an adapter on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tutelage.modeling.folding import Product
+
 SCALE = 2.0  # of a low-rank update: alpha = 2·rank in the terms of the LoRA paper
 
 
@@ -25,6 +27,7 @@ class AdaptedLinear(nn.Module):
         self.lora_B = nn.ParameterDict()
         self.whole = nn.ParameterDict()
         self.active: str | None = None
+        self.folded: Product | None = None  # used in place of weight and adapter where it is given
 
     def add(self, name: str, rank: int) -> None:
         """An adapter that changes nothing yet; `rank` 0: a whole weight. A is drawn from torch's global generator, as
@@ -47,8 +50,10 @@ class AdaptedLinear(nn.Module):
         for kind in self.parts(name):
             del getattr(self, kind)[name]
 
-    def merged(self, name: str) -> Tensor:
+    def merged(self, name: str | None) -> Tensor:
         """The weight of one plain linear map that does the same, in the dtype of the base's."""
+        if name is None:
+            return self.base.weight.data
         if name in self.whole:
             whole_OI: Tensor = self.whole[name].data
             return whole_OI
@@ -56,6 +61,8 @@ class AdaptedLinear(nn.Module):
         return torch.add(self.base.weight.float(), update_OI, alpha=SCALE).to(self.base.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.folded is not None:
+            return self.folded(x)
         if self.active is None:
             return self.base(x)  # type: ignore[no-any-return]
         if self.active in self.whole:

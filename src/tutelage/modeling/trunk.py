@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Any, cast
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from tutelage.modeling.adapters import AdaptedLinear
 from tutelage.modeling.encoding import Encoder
+from tutelage.modeling.folding import Folded, Product, product
 from tutelage.modeling.rows import Group, Rows, lay, packed_batches, token_batches
 from tutelage.plumbing.errors import InputError
 
@@ -28,6 +30,7 @@ class Trunk:
         self.weights_hash = weights_hash
         self._decoder = _plain_stack(model)
         self._lm_head = _plain_head(model)
+        self._head: Product = self._lm_head
         self._adapted_paths = _make_adaptable(self._decoder)
         self._active: str | None = None
 
@@ -89,26 +92,31 @@ class Trunk:
         finally:
             self._select(previous)
 
-    @contextmanager
-    def merged(self) -> Iterator[None]:
-        """Within, the adapter in use is part of the weights: the same numbers but for rounding, in fewer products.
+    @property
+    def active(self) -> str | None:
+        """The adapter in use."""
+        return self._active
 
-        For the many small passes of decoding. The base's own weights are put back untouched.
-        """
-        adapter = self._active
-        if adapter is None:
-            yield
-            return
-        own = [layer.base.weight.data for layer in self.adapted_layers]
+    def fold(self, adapter: str | None) -> Folded:
+        """The linear maps with this adapter, as its weights are now, for the many small passes of decoding: the same
+        numbers but for rounding. They take as much memory as the base's own weights, on a CPU also without adapter."""
+        layers = [product(layer.merged(adapter), layer.base.bias) for layer in self.adapted_layers]
+        return Folded(layers, product(self._lm_head.weight.data, None))
+
+    @contextmanager
+    def holding(self, folded: Folded) -> Iterator[None]:
+        """Within, the trunk computes by folded maps, without gradients."""
+        self._hold(folded)
         try:
-            for layer in self.adapted_layers:
-                layer.base.weight.data = layer.merged(adapter)
-            self._select(None)
-            yield
+            with torch.no_grad():
+                yield
         finally:
-            for layer, weight in zip(self.adapted_layers, own, strict=True):
-                layer.base.weight.data = weight
-            self._select(adapter)
+            self._hold(None)
+
+    def _hold(self, folded: Folded | None) -> None:
+        for layer, its in zip(self.adapted_layers, folded.layers if folded else repeat(None)):
+            layer.folded = its
+        self._head = folded.head if folded else self._lm_head
 
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by the path of their layer."""
@@ -167,6 +175,10 @@ class Trunk:
         finally:
             self._decoder.layers = whole
 
+    def cut(self, layers: int) -> None:
+        """From now on the trunk is but its first layers, and the norm."""
+        self._decoder.layers = self._decoder.layers[:layers]
+
     def decode_BQD(self, ids_BQ: Tensor, positions_BQ: Tensor, mask_B1QL: Tensor, cache: Any) -> Tensor:
         """Last hidden states of new tokens over a key/value cache that `cache.update` keeps."""
         out = self._decoder(
@@ -185,7 +197,7 @@ class Trunk:
 
     def logits(self, states: Tensor, temperature: float) -> Tensor:
         """fp32 logits of the policy: the temperature is part of it, here and nowhere else."""
-        return cast(Tensor, self._lm_head(states).float().div_(temperature))
+        return self._head(states).float().div_(temperature)
 
     def logprobs_T(self, hidden_RLD: Tensor, rows: Rows, temperature: float) -> tuple[Tensor, Tensor]:
         """Log-probability of each response token, and the entropy (nats, no gradient) where it was drawn.

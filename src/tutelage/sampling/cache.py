@@ -69,7 +69,7 @@ class SlotCache:
 
 
 class PromptCache:
-    """What a pass over texts leaves: keys and values (P, K, S, D) by layer, those of what stands before all in front."""
+    """Keys and values (P, K, S, D) by layer that a pass over texts leaves, those of what stands before all in front."""
 
     def __init__(self, before: "PromptCache | None" = None) -> None:
         self._before = before

@@ -26,14 +26,15 @@ ADMITTED_SHARE = 8  # those that wait come in once 1/8 of the slots are free: se
 
 
 class Engine:
-    """A `Sampler` on a trunk with one of its adapters (None: the bare base).
+    """A `Sampler` on a trunk with one of its adapters (None: the bare base), as it is when the engine is made.
 
     `slots`: responses that run at once. `columns`: longest prompt with its response, in tokens. Memory is taken for
-    all of both. Several engines may share a trunk, each with its adapter, as long as one thread calls them.
+    all of both, and for a copy of the weights with the adapter folded in. Several engines may share a trunk, each with
+    its adapter, as long as one thread calls them.
     """
 
     def __init__(self, trunk: Trunk, adapter: str | None = None, slots: int = 16, columns: int = 1024) -> None:
-        self._trunk, self._adapter = trunk, adapter
+        self._trunk, self._folded = trunk, trunk.fold(adapter)
         self._cache = SlotCache(slots, min(columns, trunk.context or columns))
         self._numbers = count()
         self._waiting: deque[Draft] = deque()
@@ -41,9 +42,7 @@ class Engine:
         self._cancelled: list[Draft] = []  # not told yet
         self._prompt_states: dict[tuple[int, ...], Tensor] = {}  # at the ends of the running ones' prompts
 
-    def submit(
-        self, prompt: tuple[int, ...], parameters: SamplingParameters, seed: Seed, streamed: bool = True
-    ) -> int:
+    def submit(self, prompt: tuple[int, ...], parameters: SamplingParameters, seed: Seed, streamed: bool = True) -> int:
         """See `Sampler.submit`."""
         if not prompt:
             raise InputError("a prompt is empty; its last token is what the first token of a response is drawn from")
@@ -73,7 +72,7 @@ class Engine:
     def step(self) -> list[Event]:
         """See `Sampler.step`."""
         cancelled, self._cancelled = self._cancelled, []
-        with self._trunk.using(self._adapter):
+        with self._trunk.holding(self._folded):
             self._draw(self._decode() + self._admit())
         told = [draft.news() for draft in (*cancelled, *self._running)]
         self._leave()
@@ -124,7 +123,9 @@ class Engine:
             for start in range(0, len(slots), ROWS_DRAWN):
                 part = slots[start : start + ROWS_DRAWN]
                 drafts = [self._running[slot] for slot in part]
-                logits_BV = self._trunk.logits(torch.stack([states[slot] for slot in part]), parameters.temperature or 1)
+                logits_BV = self._trunk.logits(
+                    torch.stack([states[slot] for slot in part]), parameters.temperature or 1
+                )
                 uniforms_B = torch.tensor([draft.uniform for draft in drafts], device=logits_BV.device)
                 drawn = draw(logits_BV, uniforms_B, parameters)
                 for draft, token, logprob in zip(drafts, *(values_B.tolist() for values_B in drawn), strict=True):

@@ -51,9 +51,7 @@ class Sampler(Protocol):
     ```
     """
 
-    def submit(
-        self, prompt: tuple[int, ...], parameters: SamplingParameters, seed: Seed, streamed: bool = True
-    ) -> int:
+    def submit(self, prompt: tuple[int, ...], parameters: SamplingParameters, seed: Seed, streamed: bool = True) -> int:
         """Ask for a response to a prompt's ids; returns at once with the number of the request.
 
         `streamed`: text is told as it is settled; otherwise the request has one event, its last.

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.trunk import Trunk
-from tutelage.plumbing.errors import InputError
 from tutelage.sampling.engine import Engine
 from tutelage.sampling.protocol import Sample
 
@@ -29,23 +28,17 @@ def sample(
         InputError: a prompt is empty, or leaves no room for `max_tokens` in the base's context.
     """
     longest = max(map(len, prompts), default=0)
-    if trunk.context is not None and longest + parameters.max_tokens > trunk.context:
-        raise InputError(
-            f"a prompt of {longest} tokens and max_tokens = {parameters.max_tokens} exceed the base's context of "
-            f"{trunk.context}; shorten the prompt or lower max_tokens"
-        )
     slots = min(rows_at_once, n * len(prompts))
-    with trunk.merged():
-        engine = Engine(trunk, None, slots, longest + parameters.max_tokens)
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-        places = [(i, j) for i in order for j in range(n)]
-        requests = {engine.submit(prompts[i], parameters, (seed, i, j), streamed=False): (i, j) for i, j in places}
-        samples: list[dict[int, Sample]] = [{} for _ in prompts]
-        while engine.busy:
-            for event in engine.step():
-                assert event.sample is not None, "requests that are not streamed have one event, their last"
-                i, j = requests[event.request]
-                samples[i][j] = event.sample
-                if len(samples[i]) == n:
-                    on_done(1)
+    engine = Engine(trunk, trunk.active, slots, longest + parameters.max_tokens)
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    places = [(i, j) for i in order for j in range(n)]
+    requests = {engine.submit(prompts[i], parameters, (seed, i, j), streamed=False): (i, j) for i, j in places}
+    samples: list[dict[int, Sample]] = [{} for _ in prompts]
+    while engine.busy:
+        for event in engine.step():
+            assert event.sample is not None, "requests that are not streamed have one event, their last"
+            i, j = requests[event.request]
+            samples[i][j] = event.sample
+            if len(samples[i]) == n:
+                on_done(1)
     return [[row[j] for j in range(n)] for row in samples]

@@ -43,7 +43,7 @@ EntryNumber = Annotated[int, Query(ge=1, le=2**31 - 1)]
 
 
 class AccessForm(Sent):
-    roles: list[Role] = []
+    roles: Annotated[list[Role], Field(default_factory=list)]
     may_edit: bool = False
     reason: Reason
 

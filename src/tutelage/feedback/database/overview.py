@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, and_, case, cast, func, or_, select
+from sqlalchemy import BigInteger, Executable, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from tutelage.dialogue import Question
@@ -128,11 +128,11 @@ class Overview:
                     seconds / 3600,
                     units,
                     checks.get(worker.id, (None,))[0],
-                )  # fmt: skip
+                )
             )
         return rows
 
-    def _by_worker(self, statement: Select[Any]) -> dict[str, tuple[Any, ...]]:
+    def _by_worker(self, statement: Executable) -> dict[str, tuple[Any, ...]]:
         return {row[0]: tuple(row[1:]) for row in self._session.execute(statement)}
 
     def open_invites(self) -> list[Invite]:
@@ -149,8 +149,8 @@ class Overview:
             select(*keys, func.count()).where(Judgment.stands, Judgment.purpose == "own").group_by(*keys)
         ):
             numbers.weeks.setdefault(week * WEEK + FIRST_MONDAY, Counter())[question] += count
-            numbers.strengths.setdefault(question, Counter())[strength] += count
-            clicks[question, side] += count
+            numbers.strengths.setdefault(question, Counter())[strength or 0] += count
+            clicks[question, side or ""] += count
         for question in numbers.strengths:
             numbers.left[question] = clicks[question, "a"] / (clicks[question, "a"] + clicks[question, "b"])
         numbers.pairs.update(self._pairs())
@@ -173,7 +173,8 @@ class Overview:
             .group_by(chosen.snapshot, other.snapshot)
         )
         for one, another, count in self._session.execute(counts):
-            pair = (min(one, another), max(one, another))
+            first, second = sorted((str(one), str(another)))
+            pair = (first, second)
             pairs[pair] = pairs.get(pair, 0) + count
         return pairs
 
@@ -190,8 +191,8 @@ def warnings(numbers: DataNumbers) -> list[str]:
         left = wilson(round(numbers.left[question] * clicks), clicks)
         if not left.low - LEANING <= 0.5 <= left.high + LEANING:
             found.append(
-                f"Of the clicks on “{question.replace('_', ' ')}”, {left.value:.0%} are on the left, where sides are drawn "
-                "by lot: look at each worker's share."
+                f"Of the clicks on “{question.replace('_', ' ')}”, {left.value:.0%} are on the left, where sides are "
+                "drawn by lot: look at each worker's share."
             )
     return found
 
@@ -206,7 +207,7 @@ def connected(pairs: dict[tuple[str, str], int]) -> bool:
     return len({id(group) for group in groups.values()}) <= 1
 
 
-def _conversations(ids: Sequence[str]) -> Select[Any]:
+def _conversations(ids: Sequence[str]) -> Executable:
     return (
         select(Conversation.worker_id, func.count())
         .where(Conversation.worker_id.in_(ids), Conversation.mode != "practice")
@@ -214,15 +215,14 @@ def _conversations(ids: Sequence[str]) -> Select[Any]:
     )
 
 
-def _judgments(ids: Sequence[str]) -> Select[Any]:
+def _judgments(ids: Sequence[str]) -> Executable:
     """Number, share of the greatest strength, share of side a, and median time: the mean of the middle one or two."""
-    of_worker = {"partition_by": Judgment.worker_id}
-    untimed = Judgment.milliseconds.is_(None)
+    of, untimed = Judgment.worker_id, Judgment.milliseconds.is_(None)
     ranked = (
         select(
             Judgment.worker_id, Judgment.strength, Judgment.side, Judgment.milliseconds,
-            func.row_number().over(**of_worker, order_by=(untimed, Judgment.milliseconds)).label("place"),
-            func.count(Judgment.milliseconds).over(**of_worker).label("of"),
+            func.row_number().over(partition_by=of, order_by=(untimed, Judgment.milliseconds)).label("place"),
+            func.count(Judgment.milliseconds).over(partition_by=of).label("of"),
         )
         .where(Judgment.worker_id.in_(ids), Judgment.stands)
         .subquery()
@@ -233,7 +233,7 @@ def _judgments(ids: Sequence[str]) -> Select[Any]:
     return select(ranked.c.worker_id, func.count(), extreme, left, median).group_by(ranked.c.worker_id)
 
 
-def _agreements(ids: Sequence[str]) -> Select[Any]:
+def _agreements(ids: Sequence[str]) -> Executable:
     """Of the judgments that another person gave on the same two answers: how many chose the same one, and how many."""
     other = aliased(Judgment)
     same = func.sum(case((other.chosen_id == Judgment.chosen_id, 1), else_=0))
@@ -250,7 +250,7 @@ def _agreements(ids: Sequence[str]) -> Select[Any]:
     )
 
 
-def _periods(ids: Sequence[str]) -> Select[Any]:
+def _periods(ids: Sequence[str]) -> Executable:
     seconds = func.sum(WorkPeriod.last_seen - WorkPeriod.started)
     return (
         select(WorkPeriod.worker_id, seconds, func.sum(WorkPeriod.units))
@@ -259,7 +259,7 @@ def _periods(ids: Sequence[str]) -> Select[Any]:
     )
 
 
-def _checks(ids: Sequence[str]) -> Select[Any]:
+def _checks(ids: Sequence[str]) -> Executable:
     return (
         select(Conversation.worker_id, func.max(Review.created))
         .join(Turn, Turn.conversation_id == Conversation.id)
