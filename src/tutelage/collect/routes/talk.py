@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
 from tutelage.collect.caps import red_team_time
-from tutelage.collect.forms import ConversationId, Keyed, TurnId
+from tutelage.collect.forms import LARGEST_TURN, ConversationId, Keyed, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
@@ -46,7 +46,7 @@ class Choice(Keyed):
 class Report(Keyed):
     reason: FlagReason
     text: Annotated[str, Field(max_length=LONGEST_COMMENT)] = ""
-    turn: int | None = None
+    turn: Annotated[int, Field(ge=1, le=LARGEST_TURN)] | None = None
 
 
 class Ending(Keyed):
@@ -93,7 +93,6 @@ def red_team_start(request: Request) -> Response:
 def rest(request: Request) -> HTMLResponse:
     """The pause screen of red-team work."""
     return _rest_page(request)
-
 
 
 @router.get("/talk/{conversation}")
