@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -22,7 +23,7 @@ from tutelage.corpus.hh import render_hh
 from tutelage.corpus.records import Record, comparison_to_record, json_line
 from tutelage.corpus.rules import DropReason
 from tutelage.corpus.splits import bucket
-from tutelage.dialogue import Comparison
+from tutelage.dialogue import Comparison, Message, Prompt
 from tutelage.feedback.database.attempts import attempt_of
 from tutelage.feedback.database.collected import Collected, collected
 from tutelage.feedback.database.connection import Database
@@ -128,11 +129,17 @@ def _write_comparisons(one: Collected, excluded: Excluded, write: Writers, count
         write[COMPARISONS](json_line(comparison_to_record(item)))
         line = _hh_line(item)
         if isinstance(line, str):
-            part = _PARTS[bucket(item.prompt, SPLIT_SALT) < test_share]
+            part = _PARTS[_bucket(item.prompt.messages[:1]) < test_share]
             counts.hh[f"{item.kind}/{part}"] += 1
             write[hh_file(item.kind, part)](line)
         else:
             counts.not_in_hh[line.key if isinstance(line, DropReason) else "weakest"] += 1
+
+
+@lru_cache(maxsize=1)
+def _bucket(beginning: tuple[Message, ...]) -> float:
+    """The same for all comparisons of a conversation, one after the other."""
+    return bucket(Prompt(beginning), SPLIT_SALT)
 
 
 def _hh_line(comparison: Comparison) -> str | DropReason | None:

@@ -99,4 +99,5 @@ def parameters(stored: dict[str, Any] | None) -> SamplingParameters | None:
     """The sampling parameters that a row holds."""
     if stored is None:
         return None
-    return SamplingParameters(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+    return SamplingParameters(**given)
