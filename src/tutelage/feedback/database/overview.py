@@ -99,8 +99,8 @@ class Overview:
 
     def worker(self, worker_id: str) -> WorkerNumbers | None:
         """One worker's numbers."""
-        found = self._with_numbers(self._session.scalars(select(Worker).where(Worker.id == worker_id)).all())
-        return found[0] if found else None
+        row = self._session.get(Worker, worker_id)
+        return None if row is None else self._with_numbers([row])[0]
 
     def _with_numbers(self, workers: Sequence[Worker]) -> list[WorkerNumbers]:
         ids = [worker.id for worker in workers]
