@@ -64,7 +64,7 @@ def fuzz(app: FastAPI, insider: Person, database: Database, examples: int) -> in
 
 
 def test_no_request_is_a_fault(app: FastAPI, insider: Person, database: Database) -> None:
-    assert fuzz(app, insider, database, examples=12) > 200
+    assert fuzz(app, insider, database, examples=4) > 150
 
 
 @pytest.mark.hard
