@@ -5,6 +5,7 @@ writes later would fail at once with "database is locked" where another has writ
 lets readers go on meanwhile, and `synchronous=FULL` makes a commit outlast a power cut.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -39,6 +40,7 @@ class Database:
         self.engine = _engine(self.url)
         self._reader = self.engine if self.is_sqlite else _repeatable(self.engine)
         self._writer = self.engine.execution_options(writing=True)
+        self._line = threading.Lock()
 
     @property
     def is_sqlite(self) -> bool:
@@ -68,8 +70,21 @@ class Database:
             Conflict: another transaction took a key that this one needed; nothing was stored.
             ValueError: a text or a number that the database cannot hold.
         """
-        with refusing(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with refusing(), self._in_line(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def _in_line(self) -> Iterator[None]:
+        """Where one writes at a time, wait in line: by SQLite's own waiting the unlucky ones of many come last."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._line.acquire(timeout=WAIT_FOR_LOCK):
+            raise Unavailable("the database has been busy with another's writing for too long")
+        try:
+            yield
+        finally:
+            self._line.release()
 
     def close(self) -> None:
         self.engine.dispose()
