@@ -10,6 +10,8 @@ import tyro
 from rich.console import Console
 from rich.markdown import Markdown
 
+from tutelage.cli.options import require_room
+
 if TYPE_CHECKING:
     from tutelage.corpus.locate import DataFile
     from tutelage.dialogue import Kind
@@ -81,6 +83,7 @@ class StudyCommand:
         scale = Scale(self.pairs, self.sizes, self.shares, seeds=self.seeds)
         files = (self._files(self.helpful, "helpful"), self._files(self.harmless, "harmless"))
         trunk = load_base(self.model, DialogueFormat(), getattr(torch, self.dtype))
+        require_room(trunk, self.max_tokens)
         material = read_material(*files, self.held_out, trunk.encoder, self.max_tokens)
         place = self.out / f"{self.study}.jsonl"
         points = run_study(self.study, trunk, material, scale, settings, place, self.init)
