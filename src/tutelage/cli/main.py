@@ -92,8 +92,7 @@ def execute(command: Command) -> int:
     except CheckFailed as error:
         return _complain(str(error), 1)
     except KeyboardInterrupt:
-        finished = "run the same command again to go on from what is finished"
-        return _complain(f"stopped; {finished if isinstance(command, Demo) else 'nothing was kept'}", 130)
+        return _complain(f"stopped; {getattr(command, 'when_stopped', 'nothing was kept')}", 130)
     except (BrokenPipeError, SystemExit):  # what rich makes of a broken pipe
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:

@@ -4,7 +4,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 from rich.console import Console
@@ -66,6 +66,8 @@ class StudyCommand:
     """Number format of the base and of the passes."""
     json: bool = False
     """Print one JSON object on standard output."""
+
+    when_stopped: ClassVar[str] = "run the same command again to go on from what is finished"
 
     def run(self) -> dict[str, Any]:
         from tutelage.plumbing.machine import keep_freed_memory

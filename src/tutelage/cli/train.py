@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 from rich.console import Console
@@ -120,6 +120,8 @@ class TrainPM:
     """Replace the snapshot that is at --out."""
     json: bool = False
     """Print one JSON object on standard output."""
+
+    when_stopped: ClassVar[str] = "the same command with --resume goes on from the last checkpoint, where there is one"
 
     def run(self) -> dict[str, Any]:
         from tutelage.plumbing.machine import keep_freed_memory
