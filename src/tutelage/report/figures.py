@@ -222,7 +222,7 @@ def estimates_plot(
         axes.plot(series.x, series.y, color=COLOURS["muted"], linestyle="--", linewidth=1.2, label=series.label)
     if log_x:
         axes.set_xscale("log")
-    axes.set_xticks(list(curves[0].x), [f"{x:g}" for x in curves[0].x])
+    axes.set_xticks(list(curves[0].x), [f"{x:.3g}" for x in curves[0].x])
     axes.minorticks_off()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
