@@ -84,7 +84,11 @@ def test_who_stops_a_command_hears_how_to_go_on(capsys: pytest.CaptureFixture[st
     def stop() -> dict[str, Any]:
         raise KeyboardInterrupt
 
-    for command, said in ((TrainPM, "with --resume"), (StudyCommand, "same command again"), (Demo, "same command again")):
+    for command, said in (
+        (TrainPM, "with --resume"),
+        (StudyCommand, "same command again"),
+        (Demo, "same command again"),
+    ):
         stopped = type("Stopped", (Fake,), {"when_stopped": command.when_stopped})(stop)
         assert execute(stopped) == 130
         assert said in capsys.readouterr().err

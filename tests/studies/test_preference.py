@@ -137,7 +137,9 @@ def test_a_figure_over_seeds_is_their_mean_and_a_gain_is_on_the_same_pairs(
 
     def point(weight: float, seed: int) -> dict[str, object]:
         parts = {kind: rng.normal(size=len(material.prompts([kind]))) for kind in material.kinds}
-        values = {kind: {"value": float((part > 0).mean()), "differences": part.tolist()} for kind, part in parts.items()}
+        values = {
+            kind: {"value": float((part > 0).mean()), "differences": part.tolist()} for kind, part in parts.items()
+        }
         return {"weight": weight, "seed": seed, "seconds": 0.0, **values}
 
     points = [point(weight, seed) for weight in (1.0, 2.0) for seed in range(3)]

@@ -35,19 +35,20 @@ QUESTIONS: dict[Study, str] = {
     "the same comparisons, helpful and harmless as they come, in the same order.",
     "mixture": "One model for both kinds, always of the same number of comparisons: what does it lose on each against "
     "one that saw that kind alone? In the paper, one-sided models were well below chance on the other kind.",
-    "weight": "Half of the comparisons are helpful, half harmless; the loss is helpful + λ · harmless. In the paper the "
-    "mean of both accuracies was best at λ = 2 to 3; going from 1 to 10 cost a 13M model 7.4% of helpfulness and a 52B model "
-    "1.5%.",
+    "weight": "Half of the comparisons are helpful, half harmless; the loss is helpful + λ · harmless. In the paper "
+    "the mean of both accuracies was best at λ = 2 to 3; going from 1 to 10 cost a 13M model 7.4% of helpfulness and a "
+    "52B model 1.5%.",
     "agreement": "A policy is trained against one preference model, the train-PM, and watched by another, the test-PM, "
-    "that saw other comparisons. How often do they prefer the same of two responses, the further the first holds them "
-    "apart the more?",
+    "that saw other comparisons. How often do they prefer the same of two responses, and more often where the first "
+    "holds the two further apart?",
 }
 LIMITS: dict[Study, str] = {
-    "size": "The fit describes models of 13M to 52B parameters that were trained whole; below some thousand comparisons it is "
-    "an extrapolation. A base that is cut to its first layers need not be as good as a model that was made of that size.",
+    "size": "The fit describes models of 13M to 52B parameters that were trained whole; below some thousand "
+    "comparisons it is an extrapolation. A base cut to its first layers need not be as good as a model made so.",
     "pmp": "The paper pretrains on more votes by orders of magnitude: a gain that is absent here says nothing of such "
     "amounts.",
-    "mixture": "That larger models have both, with a flat top between the ends, is a finding about models beyond this size.",
+    "mixture": "That larger models have both, with a flat top between the ends, is a finding about models beyond this "
+    "size.",
     "weight": "Where the intervals of neighbouring λ overlap, this shows which way λ pulls, not which one is best.",
     "agreement": "These are responses that people were shown, not those of a policy that was trained against the "
     "train-PM, where the two part (the paper's figure on robustness).",
@@ -58,6 +59,7 @@ ACROSS: dict[Study, tuple[str, str]] = {
     "mixture": ("share", "share of harmless comparisons"),
     "weight": ("weight", "λ, what a harmless comparison counts"),
 }
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -103,8 +105,8 @@ def write_page(findings: Findings, command: str, directory: Path) -> Path:
     lines = [
         f"# {TITLES[study]}", "", QUESTIONS[study], "", _bench(findings), "",
         f"![{TITLES[study]}]({study}.svg)", "", *_table(findings), "",
-        "Intervals are 95%, over first human turns, each pair's outcome averaged over the seeds: they say how far another "
-        "test set would move a figure. How far another training set would, the seeds beside it say.", "",
+        "Intervals are 95%, over first human turns, each pair's outcome averaged over the seeds: they say how far "
+        "another test set would move a figure. How far another training set would, the seeds beside it say.", "",
         f"**What this cannot show.** {LIMITS[study]}", "",
         f"Training and scoring took {duration(seconds)}. The command:", "", f"    {command}", "",
     ]  # fmt: skip

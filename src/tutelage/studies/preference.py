@@ -108,9 +108,7 @@ class Bench:
         """(P,) score of the chosen less that of the rejected response."""
         with progress_bar(f"{title}, tried", len(self.material.tried), "pairs") as bar:
             model = PreferenceModel("study", trained.head)
-            scores_P2, _ = score_in_parts(
-                self.trunk, model, self.material.tried, self.settings.max_tokens, bar.advance
-            )
+            scores_P2, _ = score_in_parts(self.trunk, model, self.material.tried, self.settings.max_tokens, bar.advance)
         return scores_P2[:, 0] - scores_P2[:, 1]
 
     def point(
