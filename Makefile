@@ -5,6 +5,7 @@
 # make test-hard the tests that train and kill for longer
 # make bench-pm DATA=FILE  preference-model training against TRL, on this machine
 # make studies DATA=FOLDER  the studies of preference models, as in docs/studies
+# make bench-rl  sampling against transformers, a step of PPO against TRL 1.12.0, on this machine
 # make clean     remove .venv and caches; runs/ is yours and stays
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test check test-hard bench-pm studies clean
+.PHONY: install demo test check test-hard bench-pm bench-rl studies clean
 
 install: $(INSTALLED)
 
@@ -64,6 +65,16 @@ $(PEER)/.installed: benchmarks/peer-requirements.txt
 studies: install
 	@test -n "$(DATA)" || { echo "name the folder of data sets: make studies DATA=FOLDER" >&2; exit 2; }
 	TUTELAGE_DATA=$(DATA) PATH=$(abspath $(BIN)):$$PATH sh docs/studies/run.sh
+
+PEER_RL := benchmarks/.peer-rl
+bench-rl: install $(PEER_RL)/.installed
+	$(BIN)/python benchmarks/bench_rl.py --device $(DEVICE) --peer-python $(PEER_RL)/bin/python \
+		--out benchmarks/results/rl-$(DEVICE).json
+
+$(PEER_RL)/.installed: benchmarks/peer-rl-requirements.txt
+	$(PYTHON) -m venv --clear $(PEER_RL)
+	$(PEER_RL)/bin/python -m pip install --quiet -r $<
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

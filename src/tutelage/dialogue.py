@@ -73,22 +73,51 @@ class Prompt(Dialogue):
 
 @dataclass(frozen=True, slots=True)
 class SamplingParameters:
-    """How a response is drawn. The temperature is part of the policy: sampler and trainer both divide logits by it."""
+    """How a response is drawn. The temperature is part of the policy: sampler and trainer both divide logits by it.
+
+    Truncation goes in this order: `top_k`, `top_p` of what that leaves, `min_p` of what that leaves.
+    """
 
     temperature: float = 1.0
+    """0: always the likeliest token"""
     top_p: float = 1.0
+    """share of the mass that the likeliest tokens that are left have; 1: all tokens"""
     max_tokens: int = 128  # the paper's longest response (section 4.1)
+    """the end token counts"""
     stop: tuple[str, ...] = ()
+    """texts that end a response; it ends before them"""
+    top_k: int = 0
+    """how many of the likeliest tokens are left; 0: all"""
+    min_p: float = 0.0
+    """tokens are left that are at least so many times as likely as the likeliest; 0: all"""
+    stop_tokens: tuple[int, ...] = ()
+    """ids of tokens that end a response besides the end token"""
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must be at least 0, not {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}")
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be at least 0, not {self.top_k}")
+        if not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p must lie in [0, 1], not {self.min_p}")
+        if self.temperature == 0 and self.truncates:
+            raise ValueError("temperature 0 leaves one token anyway; give it without top_p, top_k and min_p")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
         if any(not mark for mark in self.stop):
             raise ValueError("a stop string is empty")
+
+    @property
+    def truncates(self) -> bool:
+        """Whether some tokens cannot be drawn although the model gives them a chance."""
+        return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the distribution drawn from is the one that a trainer computes: tempered, but nothing left out."""
+        return self.temperature > 0 and not self.truncates
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ COMMANDS = [
     ["train", "sft"],
     ["train", "pmp"],
     ["train", "pm"],
+    ["sample"],
+    ["chat"],
     ["score"],
     ["study"],
     ["rate"],

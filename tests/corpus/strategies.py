@@ -18,6 +18,9 @@ samplings = st.builds(
     top_p=st.floats(0.1, 1),
     max_tokens=st.integers(1, 512),
     stop=st.lists(turns, max_size=2).map(tuple),
+    top_k=st.integers(0, 100),
+    min_p=st.floats(0, 1),
+    stop_tokens=st.lists(st.integers(0, 1000), max_size=2).map(tuple),
 )
 responses = st.builds(
     Response,

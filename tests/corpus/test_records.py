@@ -79,6 +79,8 @@ def test_prompts_and_responses_come_back_whole(prompt: Prompt, response: Respons
         (lambda r: r["chosen"].update(seed=1.5), "field 'chosen', field 'seed': expected a whole number, found 1.5"),
         (lambda r: r["chosen"]["sampling"].update(top_p=0), "field 'sampling': top_p must lie in (0, 1], not 0.0"),
         (lambda r: r["chosen"]["sampling"].update(stop=[1]), "field 'stop': expected a list of texts"),
+        (lambda r: r["chosen"]["sampling"].update(stop_tokens=["x"]), "field 'stop_tokens': expected a list of whole"),
+        (lambda r: r["chosen"]["sampling"].update(top_k=-1), "field 'sampling': top_k must be at least 0, not -1"),
         (lambda r: r["rejected"].update(text=" "), "line 3: a compared response is empty"),
         (lambda r: r.update(rejected=r["chosen"]), "line 3: chosen and rejected are the same text"),
     ],
@@ -90,6 +92,13 @@ def test_a_bad_field_is_named(change: Callable[[dict[str, Any]], object], messag
         comparison_from_record(record, "f.jsonl, line 3")
     assert str(refusal.value).startswith("f.jsonl, line 3")
     assert message in str(refusal.value)
+
+
+def test_sampling_of_files_that_name_fewer_parameters_has_the_others_off() -> None:
+    record = response_to_record(JUDGMENT.a)
+    for name in ("top_k", "min_p", "stop_tokens"):
+        del record["sampling"][name]
+    assert response_from_record(record, "here") == JUDGMENT.a
 
 
 def test_a_record_of_another_sort_is_refused() -> None:

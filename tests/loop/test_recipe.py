@@ -22,11 +22,11 @@ def test_shipped_recipes_load(name: str) -> None:
 
 
 def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
-    recipe = load_recipe(written(tmp_path, "[ppo]\nkl_weight = 1\nsteps = 7\n[sampling]\nstop = ['x']\n"))
+    recipe = load_recipe(written(tmp_path, "[ppo]\nkl_weight = 1\nsteps = 7\n[sampling]\nstop = ['x']\nstop_tokens = [7]\n"))
     assert recipe.ppo.kl_weight == 1.0
     assert isinstance(recipe.ppo.kl_weight, float)
     assert (recipe.ppo.steps, recipe.ppo.clip) == (7, 0.2)
-    assert recipe.sampling.stop == ("x",)
+    assert (recipe.sampling.stop, recipe.sampling.stop_tokens) == (("x",), (7,))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,10 @@ def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Pat
         ("[ppo]\nsteps = true\n", "ppo.steps must be int, not True"),
         ("[ppo]\nkl_place = 'word'\n", "ppo.kl_place must be one of 'token', 'sequence'"),
         ("ppo = 3\n", "unknown key needs.ppo"),
-        ("[sampling]\ntemperature = 0\n", "temperature must be above 0"),
+        ("[sampling]\ntemperature = -1\n", "temperature must be at least 0, not -1.0"),
+        ("[sampling]\ntemperature = 0\n", "sampling must be without top_p, top_k and min_p, at a temperature above 0"),
+        ("[sampling]\ntop_k = 5\n", "sampling must be without top_p, top_k and min_p"),
+        ("[sampling]\nstop_tokens = [1.5]\n", "sampling.stop_tokens must be a list of whole numbers"),
         ("[ppo]\ncritic_strength = 0\n", "critic_strength must be above 0, not 0.0"),
         ("[ppo]\ngae_lambda = 1.5\n", "gae_lambda must lie between 0 and 1"),
         ("[preference]\nwarmup = 0\n", "warmup must be above 0, not 0"),
@@ -48,7 +51,7 @@ def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Pat
         ("[evaluation]\nresponses = 0\n", "responses must be above 0"),
         ("[sampling]\nstop = 'END'\n", "sampling.stop must be a list of texts"),
         ("[sampling]\ntemperature = nan\n", "sampling.temperature must be a finite number"),
-        ("[sampling]\ntop_p = 0.9\n", "sampling.top_p must be 1 for PPO"),
+        ("[sampling]\ntop_p = 0.9\n", "sampling must be without top_p, top_k and min_p"),
         ("[collection]\nprompts = -5\n", "prompts must be at least 0"),
         ("[evaluation]\nprompts = 3\n", "prompts must be 0 (all) or at least 8"),
         ("[ppo\n", "line"),

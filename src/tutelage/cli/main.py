@@ -13,6 +13,7 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from tutelage import __version__
+from tutelage.cli.chat import Chat
 from tutelage.cli.data import DataConvert, DataList, DataOverlap, DataStats
 from tutelage.cli.demo import Demo
 from tutelage.cli.distill import TrainDistill
@@ -20,6 +21,7 @@ from tutelage.cli.doctor import Doctor
 from tutelage.cli.judge import Judge
 from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
+from tutelage.cli.sample import SampleCommand
 from tutelage.cli.score import Score
 from tutelage.cli.sft import TrainSFT
 from tutelage.cli.study import StudyCommand
@@ -64,7 +66,7 @@ def _commands() -> SubcommandApp:
     app.command(
         _group(distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM), name="train", help="Train one model."
     )
-    single = {"score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
+    single = {"sample": SampleCommand, "chat": Chat, "score": Score, "study": StudyCommand, "rate": Rate, "judge": Judge, "doctor": Doctor}
     for name, command in single.items():
         app.command(name=name)(command)
     app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")

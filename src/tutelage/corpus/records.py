@@ -64,6 +64,9 @@ def response_to_record(response: Response) -> Record:
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "stop": list(sampling.stop),
+            "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
+            "stop_tokens": list(sampling.stop_tokens),
         },
         "seed": response.seed,
     }  # fmt: skip
@@ -83,13 +86,16 @@ def response_from_record(record: object, where: str) -> Response:
 
 
 def _sampling(fields: Fields) -> SamplingParameters:
-    stop = fields.items("stop")
+    stop, stop_tokens = fields.items("stop"), fields.maybe("stop_tokens", fields.items) or []
     if not all(isinstance(mark, str) for mark in stop):
         raise InputError(f"{fields.where}, field 'stop': expected a list of texts")
+    if not all(type(token) is int for token in stop_tokens):
+        raise InputError(f"{fields.where}, field 'stop_tokens': expected a list of whole numbers")
     with refused_as_input(fields.where):
         parameters = SamplingParameters(
-            fields.number("temperature"), fields.number("top_p"), fields.integer("max_tokens"), tuple(stop)
-        )
+            fields.number("temperature"), fields.number("top_p"), fields.integer("max_tokens"), tuple(stop),
+            fields.maybe("top_k", fields.integer) or 0, fields.maybe("min_p", fields.number) or 0.0, tuple(stop_tokens),
+        )  # fmt: skip
     fields.done()
     return parameters
 

@@ -110,8 +110,8 @@ class Recipe:
         require_positive(self, "rounds")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, not {self.seed}")
-        if self.sampling.top_p < 1:
-            raise ValueError(f"sampling.top_p must be 1 for PPO, not {self.sampling.top_p}")
+        if not self.sampling.trainable:
+            raise ValueError("sampling must be without top_p, top_k and min_p, at a temperature above 0, for PPO")
 
 
 def load_recipe(name: str) -> Recipe:
@@ -162,8 +162,10 @@ def _value(kind: Any, value: Any, where: str, key: str) -> Any:
             raise InputError(f"{where}: {key} must be one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
         return value
     if get_origin(kind) is tuple:
-        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-            raise InputError(f"{where}: {key} must be a list of texts, not {value!r}")
+        part = get_args(kind)[0]
+        if not isinstance(value, list) or not all(type(one) is part for one in value):
+            names = {str: "texts", int: "whole numbers"}
+            raise InputError(f"{where}: {key} must be a list of {names[part]}, not {value!r}")
         return tuple(value)
     allowed = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if isinstance(value, float) and not isfinite(value):

@@ -167,6 +167,10 @@ class Trunk:
         finally:
             self._decoder.layers = whole
 
+    def cut(self, layers: int) -> None:
+        """From now on the trunk is but its first layers, and the norm."""
+        self._decoder.layers = self._decoder.layers[:layers]
+
     def decode_BQD(self, ids_BQ: Tensor, positions_BQ: Tensor, mask_B1QL: Tensor, cache: Any) -> Tensor:
         """Last hidden states of new tokens over a key/value cache that `cache.update` keeps."""
         out = self._decoder(

@@ -1,9 +1,11 @@
-"""The key/value cache of decoding, and how prompts get into it.
+"""Keys and values of the texts in the making, in buffers that are sized once, and how prompts get into them.
 
-B rows (samples), P prompts, S tokens behind the shared beginning of the prompts (padded on the left), L columns.
+A running text has a slot, and the key of its token t lies in column t: nothing is padded, so that a slot can be filled
+anew at any time. The models of `transformers` call `update` for each layer.
+B slots in use, P prompts, S tokens of the longest of them, K key/value heads, D head width, L columns.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,107 +17,103 @@ from tutelage.modeling.trunk import Trunk
 PREFILL_TOKENS = 2048  # prompt tokens that pass the trunk at once
 
 
-class KeyValueCache:
-    """Keys and values of all layers in buffers that are sized once; the models of `transformers` call `update`.
+class SlotCache:
+    """The slots of the running batch, those in use first.
 
     Keys lie with their columns last, as the product with a query reads them: otherwise that product copies them all at
     every step.
     """
 
-    def __init__(self, capacity: int, shown_BL: Tensor) -> None:
-        self.capacity = capacity
-        self.length = 0  # columns filled by finished passes
-        self.shown_BL = shown_BL  # which columns a row may look at
-        self._keys: dict[int, Tensor] = {}
-        self._values: dict[int, Tensor] = {}
+    def __init__(self, slots: int, columns: int) -> None:
+        self.slots, self.columns = slots, columns
+        self._keys: dict[int, Tensor] = {}  # by layer, (slots, K, D, columns)
+        self._values: dict[int, Tensor] = {}  # by layer, (slots, K, columns, D)
+        self._slots_B = self._columns_B = torch.empty(0, dtype=torch.long)
+        self._end = 0
+
+    def at(self, columns_B: Tensor, end: int) -> None:
+        """From now on `update` writes these columns of the slots 0…B-1 and shows their columns below `end`."""
+        self._slots_B = torch.arange(len(columns_B), device=columns_B.device)
+        self._columns_B, self._end = columns_B, end
+
+    def update(self, key_BK1D: Tensor, value_BK1D: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Store the new column of each slot; returns all columns so far, some of which lie behind a slot's own text."""
+        keys, values, B = self._keys[layer], self._values[layer], len(key_BK1D)
+        keys[self._slots_B, :, :, self._columns_B] = key_BK1D[:, :, 0]
+        values[self._slots_B, :, self._columns_B] = value_BK1D[:, :, 0]
+        return keys[:B, :, :, : self._end].transpose(2, 3), values[:B, :, : self._end]
+
+    def put(self, slots_P: Tensor, prompts: "PromptCache") -> None:
+        """Prompts that passed the trunk, into a slot each. Behind a shorter one lies what its text will write over."""
+        for layer, (keys, values) in prompts.layers.items():
+            if layer not in self._keys:
+                self._make(layer, keys)
+            self._keys[layer][slots_P, :, :, : keys.shape[2]] = keys.transpose(2, 3)
+            self._values[layer][slots_P, :, : keys.shape[2]] = values
+
+    def _make(self, layer: int, like: Tensor) -> None:
+        # Zeros: a column that is not shown has the weight 0, and 0 times what memory happens to hold may be NaN.
+        K, D = like.shape[1], like.shape[3]
+        self._keys[layer] = like.new_zeros(self.slots, K, D, self.columns)
+        self._values[layer] = like.new_zeros(self.slots, K, self.columns, D)
+
+    def copy(self, pairs: Sequence[tuple[int, int]], columns: int) -> None:
+        """The first columns of slots into others, by pairs (from, to); no slot is in two pairs' ends."""
+        if not pairs:
+            return
+        device = next(iter(self._keys.values())).device
+        sources, targets = torch.tensor(pairs, device=device).T
+        for keys, values in zip(self._keys.values(), self._values.values(), strict=True):
+            keys[targets, :, :, :columns] = keys[sources, :, :, :columns]
+            values[targets, :, :columns] = values[sources, :, :columns]
+
+
+class PromptCache:
+    """What a pass over texts leaves: keys and values (P, K, S, D) by layer, those of what stands before all in front."""
+
+    def __init__(self, before: "PromptCache | None" = None) -> None:
+        self._before = before
+        self.layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Store the new columns of a layer; returns all its columns so far."""
-        end = self.length + key.shape[2]
-        if layer not in self._keys:
-            self._make(layer, key.shape[1], key.shape[3], key)
-        self._keys[layer][..., self.length : end] = key.transpose(2, 3)
-        self._values[layer][:, :, self.length : end] = value
-        return self._keys[layer][..., :end].transpose(2, 3), self._values[layer][:, :, :end]
-
-    def _make(self, layer: int, K: int, D: int, like: Tensor) -> None:
-        # Zeros: a column that is not shown has the weight 0, and 0 times what memory happens to hold may be NaN.
-        B = len(self.shown_BL)
-        self._keys[layer] = like.new_zeros(B, K, D, self.capacity)
-        self._values[layer] = like.new_zeros(B, K, self.capacity, D)
-
-    def put(self, rows: Tensor | slice, part: "KeyValueCache", columns: slice, at: int) -> None:
-        """Write columns of another cache, of as many rows or of one for all, into these rows from column `at` on."""
-        end = at + columns.stop - columns.start
-        for layer, keys in part._keys.items():
-            if layer not in self._keys:
-                self._make(layer, keys.shape[1], keys.shape[2], keys)
-            self._keys[layer][rows, :, :, at:end] = keys[..., columns]
-            self._values[layer][rows, :, at:end] = part._values[layer][:, :, columns]
-
-    def keep(self, rows: Tensor) -> None:
-        """Keep these rows (an index may occur several times)."""
-        self._map(lambda buffer: buffer.index_select(0, rows))
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> None:
-        self.shown_BL = change(self.shown_BL)
-        for buffers in (self._keys, self._values):
-            for layer, buffer in buffers.items():
-                buffers[layer] = change(buffer)
+        """Store a layer's columns; returns them."""
+        if self._before is not None:
+            first_key, first_value = (part.expand(len(key), -1, -1, -1) for part in self._before.layers[layer])
+            key, value = torch.cat([first_key, key], 2), torch.cat([first_value, value], 2)
+        self.layers[layer] = key, value
+        return key, value
 
 
-def prefill(
-    trunk: Trunk, prompts: Sequence[tuple[int, ...]], n: int, max_tokens: int
-) -> tuple[KeyValueCache, Tensor, Tensor]:
-    """Each prompt through the trunk once, what all begin with only once; then its row n times.
+def prefill(trunk: Trunk, prompts: Sequence[tuple[int, ...]]) -> Iterator[tuple[list[int], PromptCache, Tensor]]:
+    """Each prompt through the trunk once, what all begin with only once, a few prompts at a time.
 
-    Prompts end in the same column, so that all rows write the next one together. Returns the cache, the states at the
-    last tokens (B, D) and the prompts' lengths (B,).
+    Yields which prompts passed, their keys and values, and the states at their last tokens (P, width).
     """
-    longest, shared = max(map(len, prompts)), _shared(prompts)
-    beginning = KeyValueCache(shared, torch.ones(1, shared, dtype=torch.bool, device=trunk.device))
-    if shared:
-        _pass(trunk, beginning, [prompts[0][:shared]])
-    lengths_P = torch.tensor([len(prompt) for prompt in prompts], device=trunk.device)
-    columns_L = torch.arange(longest + max_tokens, device=trunk.device)
-    shown_PL = (columns_L < shared) | (columns_L >= longest - (lengths_P[:, None] - shared))
-    cache = KeyValueCache(longest + max_tokens, shown_PL)
-    last_states: list[Tensor] = [torch.empty(0)] * len(prompts)
+    shared = _shared(prompts)
+    before = PromptCache() if shared else None
+    if before is not None:
+        _pass(trunk, before, 0, [prompts[0][:shared]])
     for places in token_batches([len(prompt) - shared for prompt in prompts], PREFILL_TOKENS):
-        rests = [prompts[place][shared:] for place in places]
-        width = max(map(len, rests))
-        rows = torch.tensor(places, device=trunk.device)
-        part = KeyValueCache(
-            shared + width, torch.cat([shown_PL[rows, :shared], shown_PL[rows, longest - width : longest]], 1)
-        )
-        part.put(slice(None), beginning, slice(0, shared), 0)
-        part.length = shared
-        for place, state_D in zip(places, _pass(trunk, part, rests), strict=True):
-            last_states[place] = state_D
-        cache.put(rows, part, slice(0, shared), 0)
-        cache.put(rows, part, slice(shared, shared + width), longest - width)
-    cache.length = longest
-    repeated = torch.arange(len(prompts), device=trunk.device).repeat_interleave(n)
-    cache.keep(repeated)
-    return cache, torch.stack(last_states)[repeated], lengths_P[repeated]
+        cache = PromptCache(before)
+        yield places, cache, _pass(trunk, cache, shared, [prompts[place][shared:] for place in places])
 
 
 def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
     """How many tokens all prompts begin with; at least one of each is left over, which the first answer token needs."""
-    if len(prompts) == 1:
+    if len(prompts) < 2:
         return 0
     return len(shared_beginning(prompts, min(map(len, prompts)) - 1))
 
 
-def _pass(trunk: Trunk, cache: KeyValueCache, texts: Sequence[tuple[int, ...]]) -> Tensor:
-    """Texts, padded on the left, behind what the cache holds; returns the states at their last tokens (P, D)."""
-    before, width = cache.length, max(map(len, texts))
-    ids_PS = torch.tensor([[0] * (width - len(text)) + list(text) for text in texts], device=trunk.device)
-    shown_PL = cache.shown_BL[:, : before + width]
-    positions_PS = (shown_PL.cumsum(-1)[:, before:] - 1).clamp(min=0)
-    causal_SL = torch.ones(width, before + width, dtype=torch.bool, device=trunk.device).tril(before)
-    # A padding query looks at itself, so that its softmax is not over nothing.
-    mask_P1SL = (causal_SL & shown_PL[:, None] | causal_SL.triu(before))[:, None]
-    hidden_PSD = trunk.decode_BQD(ids_PS, positions_PS, mask_P1SL, cache)
-    cache.length += width
-    return hidden_PSD[:, -1]
+def _pass(trunk: Trunk, cache: PromptCache, before: int, texts: Sequence[tuple[int, ...]]) -> Tensor:
+    """Texts behind `before` tokens that the cache has; returns the states at their last tokens (P, width).
+
+    They are padded behind their ends, where no token of theirs looks.
+    """
+    lengths_P = torch.tensor([len(text) for text in texts], device=trunk.device)
+    S = int(lengths_P.max())
+    ids_PS = torch.tensor([[*text, *[0] * (S - len(text))] for text in texts], device=trunk.device)
+    positions_PS = torch.arange(before, before + S, device=trunk.device).expand(len(texts), -1)
+    causal_SL = torch.ones(S, before + S, dtype=torch.bool, device=trunk.device).tril(before)
+    hidden_PSD = trunk.decode_BQD(ids_PS, positions_PS, causal_SL.expand(len(texts), 1, -1, -1), cache)
+    return hidden_PSD[torch.arange(len(texts), device=trunk.device), lengths_P - 1]

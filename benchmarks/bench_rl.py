@@ -1,0 +1,117 @@
+"""Sampling against `generate` of transformers, and a whole step of PPO against TRL 1.12.0, the last that had PPO.
+
+`make bench-rl` sets the peers up in an environment of their own and runs this file. Every measurement is a process of
+its own, ours and the peer's in turn; every figure that is claimed is a ratio of medians of one run. The peer gets the
+batch and the cache that are fastest for it among those tried. Results: benchmarks/results/.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench_pm import device_name, measure
+
+HERE = Path(__file__).parent
+OURS, PEER = HERE / "ours_rl.py", HERE / "peer_rl.py"
+LAYOUTS = [(32, "dynamic"), (8, "dynamic"), (32, "static")]  # prompts a batch, and the kind of cache
+TASKS = ("sample", "single", "ppo")
+
+
+def in_turn(repeats: int, *runs: Any) -> list[list[dict[str, Any]]]:
+    """Results of each run, taken in turn so that a slow minute of the machine meets all."""
+    results: list[list[dict[str, Any]]] = [[] for _ in runs]
+    for _ in range(repeats):
+        for found, run in zip(results, runs, strict=True):
+            found.append(run())
+    return results
+
+
+def middle(results: Sequence[dict[str, Any]], name: str) -> float:
+    return statistics.median(result[name] for result in results)
+
+
+def best_layout(peer: str, repeats: int, **common: Any) -> tuple[int, str]:
+    """The peer's batch and cache that sample fastest, one trial each."""
+    if repeats < 2:
+        return LAYOUTS[0]
+    rates = {
+        (batch, cache): measure(peer, PEER, task="sample", batch=batch, cache=cache, **common)["tokens_per_second"]
+        for batch, cache in LAYOUTS
+    }
+    return max(rates, key=rates.__getitem__)
+
+
+def compare(task: str, figure: str, options: argparse.Namespace, **theirs: Any) -> dict[str, Any]:
+    """Medians of ours and the peer's, and how many times faster ours is by `figure`."""
+    common = {"task": task, "dtype": options.dtype, "device": options.device}
+    ours, peers = in_turn(
+        options.repeats,
+        lambda: measure(sys.executable, OURS, **common),
+        lambda: measure(options.peer_python, PEER, **common, **theirs),
+    )
+    ratio = middle(ours, figure) / middle(peers, figure)
+    return {
+        "ours": {name: middle(ours, name) for name in ours[0]},
+        "peer": {**{name: middle(peers, name) for name in peers[0]}, **theirs},
+        "speed_ratio": 1 / ratio if figure.startswith("seconds") else ratio,
+        "memory_ratio": middle(ours, "peak_memory_bytes") / middle(peers, "peak_memory_bytes"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", required=True, help="the Python of the environment that holds TRL 1.12.0")
+    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--repeats", type=int, default=3, help="measurements of each; 1: the peer's first layout only")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "rl-cpu.json")
+    options = parser.parse_args()
+    subprocess.run([sys.executable, OURS, "--task=export"], check=True)
+    results: dict[str, Any] = {"device": device_name(options.device), "dtype": options.dtype, "repeats": options.repeats}
+    if "sample" in options.tasks:
+        batch, cache = best_layout(options.peer_python, options.repeats, dtype=options.dtype, device=options.device)
+        results["sample"] = compare("sample", "tokens_per_second", options, batch=batch, cache=cache)
+    if "single" in options.tasks:
+        results["single"] = compare("single", "seconds_per_token", options)
+    if "ppo" in options.tasks:
+        results["ppo"] = compare("ppo", "samples_per_second", options, batch=8)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    print(table(results))
+
+
+def table(results: dict[str, Any]) -> str:
+    """The rows of what was measured, with their bars."""
+    lines = []
+    if "sample" in results:
+        found = results["sample"]
+        lines += [
+            ("sampling, 32 prompts x 4 x 64 tokens", found["speed_ratio"], "times transformers generate", "at least 3"),
+            ("the same", found["ours"]["tokens_per_second"], "tokens/s", "-"),
+            ("the same", found["ours"]["share_of_limit"], "of the machine's limit (arithmetic or memory)", "-"),
+        ]
+    if "single" in results:
+        found = results["single"]
+        lines += [
+            ("one prompt, latency a token", found["speed_ratio"], "times faster than transformers", "at least 1.5"),
+            ("the same", 1000 * found["ours"]["seconds_per_token"], "ms", "-"),
+            ("the same", found["ours"]["share_of_limit"], "of the machine's limit (memory)", "at least 0.5 on a GPU"),
+        ]
+    if "ppo" in results:
+        found = results["ppo"]
+        lines += [
+            ("a whole PPO step, LoRA, samples/s", found["speed_ratio"], "times TRL 1.12.0", "at least 4"),
+            ("peak memory of PPO", found["memory_ratio"], "of TRL's", "at most 0.4"),
+            ("sampling and scoring", found["ours"]["rollout_share"], "of a step", "-"),
+        ]
+    return "\n".join(f"| {what} | {value:.3g} {unit} | {bar} |" for what, value, unit, bar in lines)
+
+
+if __name__ == "__main__":
+    main()

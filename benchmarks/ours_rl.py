@@ -1,0 +1,143 @@
+"""Our side of `bench_rl.py`: one task, one line of JSON."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tutelage.corpus.prompts import load_prompts
+from tutelage.dialogue import SamplingParameters
+from tutelage.modeling.base import EMBEDDED, embedded_directory, load_base
+from tutelage.modeling.encoding import DialogueFormat
+from tutelage.modeling.heads import ScoreHead
+from tutelage.modeling.trunk import Trunk
+from tutelage.plumbing.machine import keep_freed_memory, peak_memory_bytes
+from tutelage.sampling.sampler import sample
+from tutelage.training.ppo import PPOSettings, train_ppo
+from tutelage.training.rollouts import PreferenceModel
+
+WORK = Path(__file__).parent / ".work"
+PROMPTS, SAMPLES, TOKENS, TEMPERATURE = 32, 4, 64, 0.7
+PPO_PROMPTS, PPO_TOKENS, RANK, LEARNING_RATE, KL_WEIGHT = 8, 48, 16, 1e-4, 0.05
+
+
+def export() -> None:
+    """The prompts' ids as the peer reads them, and where the base lies."""
+    trunk = load_base(EMBEDDED, DialogueFormat(), torch.float32)
+    ids = [trunk.encoder.prompt_ids(item.prompt) for item in load_prompts("validation")[:PROMPTS]]
+    WORK.mkdir(exist_ok=True)
+    (WORK / "prompts.json").write_text(json.dumps(ids))
+    (WORK / "base").write_text(str(embedded_directory()))
+
+
+def read_prompts() -> list[tuple[int, ...]]:
+    return [tuple(ids) for ids in json.loads((WORK / "prompts.json").read_text())]
+
+
+def never_ending(trunk: Trunk) -> Trunk:
+    """Every response goes on to its last token, as the peer's does."""
+    trunk.encoder.end = -1
+    return trunk
+
+
+def sampling(trunk: Trunk) -> dict[str, Any]:
+    parameters = SamplingParameters(TEMPERATURE, max_tokens=TOKENS)
+    prompts = read_prompts()
+    with never_ending(trunk).using(None):
+        sample(trunk, prompts[:2], 1, SamplingParameters(max_tokens=2), 0)
+        seconds = timed(lambda: sample(trunk, prompts, SAMPLES, parameters, 0))
+    tokens = PROMPTS * SAMPLES * TOKENS
+    return {"seconds": seconds, "tokens_per_second": tokens / seconds, **limits(trunk, seconds, PROMPTS * SAMPLES)}
+
+
+def single(trunk: Trunk) -> dict[str, Any]:
+    """One prompt after the other, one sample each."""
+    parameters = SamplingParameters(TEMPERATURE, max_tokens=TOKENS)
+    prompts = read_prompts()[:4]
+    with never_ending(trunk).using(None):
+        sample(trunk, prompts[:1], 1, SamplingParameters(max_tokens=2), 0)
+        seconds = timed(lambda: [sample(trunk, [prompt], 1, parameters, 0) for prompt in prompts]) / len(prompts)
+    return {"seconds": seconds, "seconds_per_token": seconds / TOKENS, **limits(trunk, seconds, rows=1)}
+
+
+def limits(trunk: Trunk, seconds: float, rows: int) -> dict[str, float]:
+    """What a step of so many rows must take at least: the weights read once from memory, and their products.
+
+    Prompts, attention and drawing come on top in truth.
+    """
+    weights = sum(parameter.numel() for parameter in trunk.model.parameters())  # the output layer is the embedding
+    by_memory = weights * trunk.dtype.itemsize / bandwidth(trunk.device)
+    by_arithmetic = 2.0 * weights * rows / matmul_peak(trunk)
+    return {
+        "memory_seconds_per_step": by_memory, "arithmetic_seconds_per_step": by_arithmetic,
+        "share_of_limit": max(by_memory, by_arithmetic) * TOKENS / seconds,
+    }  # fmt: skip
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second that are read from memory, the best of several sums over 512 MB."""
+    many = torch.ones(2**27, device=device)
+    return many.numel() * 4 / min(timed(many.sum) for _ in range(5))
+
+
+def matmul_peak(trunk: Trunk) -> float:
+    """Operations a second of a large square matrix product in the trunk's number format, the best of several."""
+    size = 8192 if trunk.device.type == "cuda" else 2048
+    a, b = (torch.randn(size, size, dtype=trunk.dtype, device=trunk.device) for _ in range(2))
+    return 2 * size**3 / min(timed(lambda: a @ b) for _ in range(8))
+
+
+def timed(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def ppo(trunk: Trunk, steps: int) -> dict[str, Any]:
+    """Whole steps after the first, with a preference model that was never trained: what it says costs the same."""
+    trunk.add_adapter("pm", RANK, 0)
+    head = ScoreHead(trunk.width, "last").to(trunk.device)
+    torch.nn.init.normal_(head.weight)
+    model = PreferenceModel("pm", head)
+    settings = PPOSettings(
+        steps=steps + 1, prompts_per_step=PPO_PROMPTS, samples_per_prompt=SAMPLES, learning_rate=LEARNING_RATE,
+        rank=RANK, kl_weight=KL_WEIGHT, red_team_share=0.0,
+    )  # fmt: skip
+    parameters = SamplingParameters(TEMPERATURE, max_tokens=PPO_TOKENS)
+    metrics = train_ppo(never_ending(trunk), "policy", (read_prompts(), []), model, model, parameters, settings, 0)[1:]
+    seconds = sum(step["seconds"] for step in metrics)
+    return {
+        "seconds_per_step": seconds / steps,
+        "samples_per_second": steps * PPO_PROMPTS * SAMPLES / seconds,
+        "rollout_share": sum(step["rollout_seconds"] for step in metrics) / seconds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--task", required=True, choices=["export", "sample", "single", "ppo"])
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--steps", type=int, default=2, help="steps of PPO that are measured")
+    options = parser.parse_args()
+    keep_freed_memory()
+    if options.task == "export":
+        export()
+        return
+    trunk = load_base(EMBEDDED, DialogueFormat(), getattr(torch, options.dtype), options.device)
+    tasks: dict[str, Callable[[], dict[str, Any]]] = {
+        "sample": lambda: sampling(trunk), "single": lambda: single(trunk), "ppo": lambda: ppo(trunk, options.steps)
+    }  # fmt: skip
+    result = tasks[options.task]()
+    memory = torch.cuda.max_memory_allocated() if options.device == "cuda" else peak_memory_bytes()
+    print(json.dumps({**result, "peak_memory_bytes": memory}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""One token from logits, with its log-prob under the distribution that it was drawn from.
+
+B rows, V vocabulary, C candidates (the likeliest tokens, in falling order).
+"""
+
+import torch
+from torch import Tensor
+
+from tutelage.dialogue import SamplingParameters
+
+FIRST_CANDIDATES = 1024  # tokens looked at first where probabilities, not a number, say how many are left
+
+
+def draw(logits_BV: Tensor, uniforms_B: Tensor, parameters: SamplingParameters) -> tuple[Tensor, Tensor]:
+    """One token a row by the inverse of the cumulative distribution, and its log-prob (nats).
+
+    Logits are divided by the temperature already. What `top_k`, `top_p` and `min_p` leave is renormalised; at
+    temperature 0 the likeliest token is all that is left, and its log-prob is 0.
+    """
+    if parameters.temperature == 0:
+        tokens_B = logits_BV.argmax(-1)
+        return tokens_B, torch.zeros_like(tokens_B, dtype=torch.float32)
+    probabilities_BV = logits_BV.softmax(-1)
+    if not parameters.truncates:
+        picks_B1, logprobs_B = _invert(probabilities_BV, uniforms_B)
+        return picks_B1[:, 0], logprobs_B
+    probabilities_BC, tokens_BC = likeliest(probabilities_BV, parameters)
+    picks_B1, logprobs_B = _invert(probabilities_BC, uniforms_B)
+    return tokens_BC.gather(1, picks_B1)[:, 0], logprobs_B
+
+
+def likeliest(probabilities_BV: Tensor, parameters: SamplingParameters) -> tuple[Tensor, Tensor]:
+    """The tokens that truncation leaves, the likeliest first: their probabilities (zeros behind them) and ids.
+
+    In this order: the `top_k` likeliest; of those the smallest set with a share of at least `top_p` of their mass; of
+    those the ones at least `min_p` times as likely as the likeliest.
+    """
+    V = probabilities_BV.shape[-1]
+    size = min(parameters.top_k or FIRST_CANDIDATES, V)
+    while True:
+        probabilities_BC, tokens_BC = probabilities_BV.topk(size)
+        cumulative_BC = probabilities_BC.cumsum(-1)
+        mass_B1 = cumulative_BC[:, -1:] if parameters.top_k else 1.0
+        left_BC = probabilities_BC >= parameters.min_p * probabilities_BC[:, :1]
+        if parameters.top_p < 1:
+            left_BC &= cumulative_BC - probabilities_BC < parameters.top_p * mass_B1
+        if size in (parameters.top_k, V) or not left_BC[:, -1].any():
+            return probabilities_BC * left_BC, tokens_BC
+        size = min(8 * size, V)
+
+
+def _invert(probabilities_BC: Tensor, uniforms_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each row's cumulative distribution passes its random number (B, 1), and the log-prob there (B,)."""
+    cumulative_BC = probabilities_BC.cumsum(-1)
+    total_B1 = cumulative_BC[:, -1:]
+    # Rounding must not carry u * total to the total itself: no token lies there.
+    targets_B1 = (uniforms_B[:, None].float() * total_B1).minimum(total_B1.nextafter(torch.zeros_like(total_B1)))
+    picks_B1 = torch.searchsorted(cumulative_BC, targets_B1, right=True)
+    return picks_B1, (probabilities_BC.gather(1, picks_B1) / total_B1).log()[:, 0]
