@@ -12,8 +12,9 @@ from tutelage.modeling.snapshot import save_snapshot
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import write_jsonl
+from tutelage.studies.findings import Findings
 from tutelage.studies.material import Material, read_material
-from tutelage.studies.page import Findings, write_page
+from tutelage.studies.page import write_page
 from tutelage.studies.preference import STUDIES, Scale, Study, paper_accuracy, parameters_below, run_study
 from tutelage.training.preference import train_preference_model
 
@@ -145,9 +146,9 @@ def test_a_figure_over_seeds_is_their_mean_and_a_gain_is_on_the_same_pairs(
     points = [point(weight, seed) for weight in (1.0, 2.0) for seed in range(3)]
     findings = Findings("weight", points, material, tiny, PREFERENCE)
     expected = np.mean([one["helpful"]["value"] for one in points[:3]])  # type: ignore[index]
-    assert findings.accuracy(1.0, ["helpful"]).value == pytest.approx(expected)
+    assert findings.accuracy(points[:3], ["helpful"]).value == pytest.approx(expected)
     row = next(line for line in write_page(findings, "", tmp_path).read_text().splitlines() if line.startswith("| 2 "))
-    both = [findings.accuracy(weight, ["helpful", "harmless"]).value for weight in (1.0, 2.0)]
+    both = [findings.accuracy(part, ["helpful", "harmless"]).value for part in (points[:3], points[3:])]
     assert f"{100 * (both[1] - both[0]):+.1f} [" in row
 
 

@@ -77,8 +77,9 @@ class StudyCommand:
 
         from tutelage.modeling.base import load_base
         from tutelage.modeling.encoding import DialogueFormat
+        from tutelage.studies.findings import Findings
         from tutelage.studies.material import read_material
-        from tutelage.studies.page import Findings, write_page
+        from tutelage.studies.page import write_page
         from tutelage.studies.preference import Scale, run_study
 
         settings = self._settings()

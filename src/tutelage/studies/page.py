@@ -1,25 +1,21 @@
 """A study's result page: what was asked, a plot, the numbers, what they do not say, the command. Markdown with an SVG
 beside it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from tutelage.dialogue import Kind
-from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.files import replacing, write_text
 from tutelage.report.figures import Curve, Estimate, Series, estimates_plot, to_svg
 from tutelage.report.plain import duration
-from tutelage.statistics.intervals import Interval
-from tutelage.studies.material import KINDS, Material
-from tutelage.studies.over_seeds import accuracy_over, gain_over
+from tutelage.studies.findings import Findings
 from tutelage.studies.points import Point
-from tutelage.studies.preference import QUARTERS, Study, paper_accuracy, parameters_below
-from tutelage.training.preference import PreferenceSettings
+from tutelage.studies.preference import Study, paper_accuracy
+from tutelage.studies.tables import share, table
 
 TITLES: dict[Study, str] = {
     "size": "Accuracy against the number of comparisons",
@@ -53,110 +49,88 @@ LIMITS: dict[Study, str] = {
     "agreement": "These are responses that people were shown, not those of a policy that was trained against the "
     "train-PM, where the two part (the paper's figure on robustness).",
 }
-ACROSS: dict[Study, tuple[str, str]] = {
-    "size": ("size", "helpful comparisons trained on"),
-    "pmp": ("size", "comparisons trained on"),
-    "mixture": ("share", "share of harmless comparisons"),
-    "weight": ("weight", "λ, what a harmless comparison counts"),
+ACROSS: dict[Study, str] = {
+    "size": "helpful comparisons trained on",
+    "pmp": "comparisons trained on",
+    "mixture": "share of harmless comparisons",
+    "weight": "λ, what a harmless comparison counts",
+    "agreement": "score difference of the train-PM, nats (means of its quarters)",
 }
-
-
-@dataclass(frozen=True)
-class Findings:
-    """A study's points, and what they were measured with."""
-
-    study: Study
-    points: Sequence[Point]
-    material: Material
-    trunk: Trunk
-    settings: PreferenceSettings
-
-    @property
-    def parameters(self) -> int:
-        """Of the layers below the score head."""
-        return parameters_below(self.trunk, self.settings.layers)
-
-    @property
-    def values(self) -> list[float]:
-        """The values that were varied, in order."""
-        return sorted({point[self.key] for point in self.points})
-
-    @property
-    def key(self) -> str:
-        return ACROSS[self.study][0]
-
-    def at(self, value: float, **also: Any) -> list[Point]:
-        """The points of a value, one a seed."""
-        wanted = {self.key: value, **also}
-        return [point for point in self.points if all(point[key] == said for key, said in wanted.items())]
-
-    def accuracy(self, value: float, kinds: Sequence[Kind], **also: Any) -> Interval:
-        return accuracy_over(self.at(value, **also), self.material, kinds)
-
-    def curve(self, label: str, kinds: Sequence[Kind], **also: Any) -> Curve:
-        intervals = [self.accuracy(value, kinds, **also) for value in self.values]
-        return Curve(label, self.values, [Estimate("", one.value, one.low, one.high) for one in intervals])
+INTERVALS = (
+    "Intervals are 95%, over first human turns, each pair's outcome averaged over the seeds: they say how far another "
+    "test set would move a figure. How far another training set would, the figures by seed say."
+)
 
 
 def write_page(findings: Findings, command: str, directory: Path) -> Path:
     """Write `STUDY.md` and `STUDY.svg`; returns the page's path."""
     study = findings.study
-    seconds = sum(point["seconds"] for point in findings.points)
-    lines = [
-        f"# {TITLES[study]}", "", QUESTIONS[study], "", _bench(findings), "",
-        f"![{TITLES[study]}]({study}.svg)", "", *_table(findings), "",
-        "Intervals are 95%, over first human turns, each pair's outcome averaged over the seeds: they say how far "
-        "another test set would move a figure. How far another training set would, the seeds beside it say.", "",
-        f"**What this cannot show.** {LIMITS[study]}", "",
-        f"Training and scoring took {duration(seconds)}. The command:", "", f"    {command}", "",
-    ]  # fmt: skip
+    limits = f"**What this cannot show.** {LIMITS[study]}"
+    time = f"Training and scoring took {duration(sum(point['seconds'] for point in findings.points))}. The command:"
+    blocks = [
+        f"# {TITLES[study]}",
+        *(fill(text, 120) for text in (QUESTIONS[study], _models(findings), _tried(findings))),
+        f"![{TITLES[study]}]({study}.svg)",
+        "\n".join(table(findings)),
+        *(fill(text, 120) for text in (INTERVALS, limits, time)),
+        f"    {command}\n",
+    ]
     with replacing(directory / f"{study}.svg") as beside:
         beside.write_text(to_svg(_figure(findings)), encoding="utf-8")
-    write_text(directory / f"{study}.md", "\n".join(lines))
+    write_text(directory / f"{study}.md", "\n\n".join(blocks))
     return directory / f"{study}.md"
 
 
-def _bench(findings: Findings) -> str:
-    """What was trained, and what it was tried on."""
-    material = findings.material
-    tried = " and ".join(
-        f"{len(prompts)} {kind} pairs ({len(set(prompts))} first human turns)"
-        for kind in material.kinds
-        for prompts in [material.prompts([kind])]
-    )
-    seeds = len({point["seed"] for point in findings.points})
-    left_out = f" Left out: {dict(material.drops)}." if material.drops else ""
+def _models(findings: Findings) -> str:
     settings = findings.settings
     depth = f"the first {settings.layers} layers" if settings.layers else "all layers"
     adapter = f"LoRA of rank {settings.rank}" if settings.rank else "whole weights"
+    seeds = len({point["seed"] for point in findings.points})
     return (
         f"{findings.trunk.name}, {depth} ({findings.parameters / 1e6:.0f}M parameters without embeddings), {adapter}, "
-        f"pooling {settings.pooling}, rows of at most {settings.max_tokens} tokens. {seeds} seed"
-        f"{'s' if seeds > 1 else ''} a figure, tried on {tried}, none of which was trained on.{left_out}"
+        f"pooling {settings.pooling}, rows of at most {settings.max_tokens} tokens; one pass; "
+        f"{seeds} seed{'s' if seeds > 1 else ''} a figure."
     )
+
+
+def _tried(findings: Findings) -> str:
+    """What the models were tried on, and what length alone would tell there."""
+    material = findings.material
+    tried = [
+        f"{len(prompts)} {kind} pairs of {len(set(prompts))} first human turns (the longer response is chosen in "
+        f"{share(findings.by_length(kind))})"
+        for kind in material.kinds
+        for prompts in [material.prompts([kind])]
+    ]
+    left_out = "; ".join(f"{count} ({reason})" for reason, count in material.drops.items()) or "nothing"
+    return f"Tried on {' and '.join(tried)}; none of them was trained on. Left out of the files: {left_out}."
 
 
 def _figure(findings: Findings) -> Figure:
     study = findings.study
-    if study == "agreement":
-        return _agreement_figure(findings.points)
-    across, up = np.array(findings.values, dtype=np.float64), "accuracy on held-out prompts"
-    expected = [Series("chance", across, np.full(len(across), 0.5))]
-    if study == "pmp":
-        curves = [
-            findings.curve(name, findings.material.kinds, pretrained=pretrained)
-            for name, pretrained in (("from the base", False), ("pretrained", True))
-        ]
-    else:
-        curves = [findings.curve(f"tried on {kind}", [kind]) for kind in findings.material.kinds]
+    curves = _agreement_curves(findings.points) if study == "agreement" else _accuracy_curves(findings)
+    ends = np.array([min(min(curve.x) for curve in curves), max(max(curve.x) for curve in curves)])
+    expected = [Series("chance", ends, np.full(2, 0.5))]
     if study == "size":
         fit = np.array([paper_accuracy(findings.parameters, size) for size in findings.values])
-        expected.append(Series("paper's fit (eq. A.1)", across, fit))
-    return estimates_plot(curves, expected, ACROSS[study][1], up, log_x=study != "mixture")
+        expected.append(Series("paper's fit (eq. A.1)", np.array(findings.values), fit))
+    up = "share on which both agree" if study == "agreement" else "accuracy on held-out prompts"
+    return estimates_plot(curves, expected, ACROSS[study], up, log_x=study in ("size", "pmp", "weight"))
 
 
-def _agreement_figure(points: Sequence[Point]) -> Figure:
-    curves = [
+def _accuracy_curves(findings: Findings) -> list[Curve]:
+    def curve(label: str, kinds: Sequence[Kind], **also: bool) -> Curve:
+        intervals = [findings.accuracy(findings.at(value, **also), kinds) for value in findings.values]
+        return Curve(label, findings.values, [Estimate("", one.value, one.low, one.high) for one in intervals])
+
+    kinds = findings.material.kinds
+    if findings.study == "pmp":
+        return [curve("from the base", kinds, pretrained=False), curve("pretrained", kinds, pretrained=True)]
+    return [curve(f"tried on {kind}", [kind]) for kind in kinds]
+
+
+def _agreement_curves(points: Sequence[Point]) -> list[Curve]:
+    return [
         Curve(
             f"seed {point['seed']}",
             [quarter["apart"] for quarter in point["by_quarter"]],
@@ -164,73 +138,3 @@ def _agreement_figure(points: Sequence[Point]) -> Figure:
         )
         for point in points
     ]
-    chance = Series("chance", [0, max(max(curve.x) for curve in curves)], [0.5, 0.5])
-    across = "score difference of the train-PM, nats (means of its quarters)"
-    return estimates_plot(curves, [chance], across, "share on which both agree")
-
-
-def _table(findings: Findings) -> list[str]:
-    rows = {"size": _sizes, "pmp": _pretrained, "mixture": _mixtures, "weight": _weights, "agreement": _agreements}
-    header, *body = rows[findings.study](findings)
-    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *body)]
-
-
-def _sizes(findings: Findings) -> Iterable[list[str]]:
-    yield ["helpful comparisons", "accuracy", "by seed", "paper's fit"]
-    for size in findings.values:
-        fit = paper_accuracy(findings.parameters, size)
-        yield [f"{size:,}", *_accuracy(findings, size, "helpful"), f"{fit:.1%}"]
-
-
-def _pretrained(findings: Findings) -> Iterable[list[str]]:
-    kinds = findings.material.kinds
-    yield ["comparisons", "from the base", "pretrained", "gain", *(f"gain on {kind}" for kind in kinds)]
-    for size in findings.values:
-        base, pretrained = (findings.at(size, pretrained=which) for which in (False, True))
-        accuracies = (accuracy_over(points, findings.material, kinds) for points in (base, pretrained))
-        gains = (gain_over(pretrained, base, findings.material, part) for part in (kinds, *([kind] for kind in kinds)))
-        yield [f"{size:,}", *map(_interval, accuracies), *map(_change, gains)]
-
-
-def _mixtures(findings: Findings) -> Iterable[list[str]]:
-    yield ["share of harmless", "accuracy on helpful", "by seed", "accuracy on harmless", "by seed"]
-    for share in findings.values:
-        yield [f"{share:.0%}", *_accuracy(findings, share, "helpful"), *_accuracy(findings, share, "harmless")]
-
-
-def _weights(findings: Findings) -> Iterable[list[str]]:
-    first = findings.values[0]
-    against = f"both against λ = {first:g}"
-    yield ["λ", "accuracy on helpful", "by seed", "accuracy on harmless", "by seed", "on both", against]
-    for weight in findings.values:
-        change = gain_over(findings.at(weight), findings.at(first), findings.material, KINDS)
-        kinds = [cell for kind in KINDS for cell in _accuracy(findings, weight, kind)]
-        both = _interval(findings.accuracy(weight, KINDS))
-        yield [f"{weight:g}", *kinds, both, "" if weight == first else _change(change)]
-
-
-def _agreements(findings: Findings) -> Iterable[list[str]]:
-    quarters = [f"quarter {n} by difference (mean difference: agreement)" for n in range(1, QUARTERS + 1)]
-    yield ["seed", "agreement", "correlation of differences", *quarters]
-    for point in findings.points:
-        parts = [f"{quarter['apart']:.2f}: {_share(quarter)}" for quarter in point["by_quarter"]]
-        yield [str(point["seed"]), _share(point["agreement"]), f"{point['correlation']:.2f}", *parts]
-
-
-def _accuracy(findings: Findings, value: float, kind: Kind) -> list[str]:
-    """Two cells: over the seeds, and each seed's."""
-    seeds = ", ".join(f"{point[kind]['value']:.1%}" for point in findings.at(value))
-    return [_interval(findings.accuracy(value, [kind])), seeds]
-
-
-def _interval(interval: Interval) -> str:
-    return f"{interval.value:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
-
-
-def _share(record: dict[str, float]) -> str:
-    return _interval(Interval(record["value"], record["low"], record["high"]))
-
-
-def _change(interval: Interval) -> str:
-    """A difference of shares in percentage points."""
-    return f"{100 * interval.value:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
