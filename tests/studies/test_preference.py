@@ -152,6 +152,29 @@ def test_a_figure_over_seeds_is_their_mean_and_a_gain_is_on_the_same_pairs(
     assert f"{100 * (both[1] - both[0]):+.1f} [" in row
 
 
+def test_what_goes_by_length_alone_is_seen_to(tiny: Trunk, material: Material) -> None:
+    tried = [
+        replace(one, chosen=replace(one.chosen, text=one.chosen.text + "!" * (place % 3)))
+        for place, one in enumerate(material.tried)
+    ]
+    mine = replace(material, tried=tried)
+    longer = [place % 3 > 0 for place in range(len(tried))]
+    by_kind = {
+        kind: [1.0 if long else 0.0 for one, long in zip(tried, longer, strict=True) if one.kind == kind]
+        for kind in material.kinds
+    }
+    points = [{kind: {"differences": differences} for kind, differences in by_kind.items()}]
+    findings = Findings("weight", points, mine, tiny, PREFERENCE)
+    kinds = material.kinds
+    assert findings.by_length(kinds).value == pytest.approx(np.mean([1.0 if long else 0.5 for long in longer]))
+    # It prefers the chosen response where that is longer, and neither where they are of one length.
+    assert findings.prefers_longer(points, kinds).value == findings.by_length(kinds).value
+    against = [{kind: {"differences": [-one for one in part]} for kind, part in by_kind.items()}]
+    assert findings.prefers_longer(against, kinds).value == pytest.approx(
+        np.mean([0.0 if long else 0.5 for long in longer])
+    )
+
+
 def test_studies_refuse_what_they_are_not_about(
     tiny: Trunk, material: Material, pretrained: Path, tmp_path: Path
 ) -> None:

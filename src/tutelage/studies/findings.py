@@ -57,11 +57,20 @@ class Findings:
         """By how much the points are more often right than the others, on the same comparisons of these kinds."""
         return mean_interval(_right(points, kinds) - _right(others, kinds), self._prompts(kinds))
 
-    def by_length(self, kind: Kind) -> Interval:
+    def by_length(self, kinds: Sequence[Kind]) -> Interval:
         """How often the response with more tokens is the chosen one, a tie counting half: what length alone tells."""
-        tried = [one for one in self.material.tried if one.kind == kind]
+        return share_interval(self._longer(kinds), self._prompts(kinds))
+
+    def prefers_longer(self, points: Sequence[Point], kinds: Sequence[Kind]) -> Interval:
+        """How often the models of these points prefer the response with more tokens; a tie counts half."""
+        right_P, longer_P = _right(points, kinds), self._longer(kinds)
+        return share_interval(right_P * longer_P + (1 - right_P) * (1 - longer_P), self._prompts(kinds))
+
+    def _longer(self, kinds: Sequence[Kind]) -> NDArray[np.float64]:
+        """(P,) whether the chosen response is the longer one; 0.5 at a tie."""
+        tried = [one for kind in kinds for one in self.material.tried if one.kind == kind]
         lengths_P2 = response_lengths(tried, self.trunk.encoder)
-        return share_interval(right(lengths_P2[:, 0] - lengths_P2[:, 1]), self._prompts([kind]))
+        return right(lengths_P2[:, 0] - lengths_P2[:, 1])
 
     def _prompts(self, kinds: Sequence[Kind]) -> list[str]:
         """The pairs' first human turns."""

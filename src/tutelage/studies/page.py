@@ -98,7 +98,7 @@ def _tried(findings: Findings) -> str:
     material = findings.material
     tried = [
         f"{len(prompts)} {kind} pairs of {len(set(prompts))} first human turns (the longer response is chosen in "
-        f"{share(findings.by_length(kind))})"
+        f"{share(findings.by_length([kind]))})"
         for kind in material.kinds
         for prompts in [material.prompts([kind])]
     ]

@@ -18,10 +18,11 @@ def table(findings: Findings) -> list[str]:
 
 
 def _sizes(findings: Findings) -> Iterable[list[str]]:
-    yield ["helpful comparisons", "accuracy", "by seed", "paper's fit"]
+    yield ["helpful comparisons", "accuracy", "by seed", "paper's fit", "prefers the longer response"]
     for size in findings.values:
         fit = paper_accuracy(findings.parameters, size)
-        yield [f"{size:,}", *_accuracy(findings, size, "helpful"), f"{fit:.1%}"]
+        longer = share(findings.prefers_longer(findings.at(size), ["helpful"]))
+        yield [f"{size:,}", *_accuracy(findings, size, "helpful"), f"{fit:.1%}", longer]
 
 
 def _pretrained(findings: Findings) -> Iterable[list[str]]:
@@ -40,9 +41,11 @@ def _pretrained(findings: Findings) -> Iterable[list[str]]:
 
 
 def _mixtures(findings: Findings) -> Iterable[list[str]]:
-    yield ["share of harmless", "accuracy on helpful", "by seed", "accuracy on harmless", "by seed"]
+    accuracies = ["accuracy on helpful", "by seed", "accuracy on harmless", "by seed"]
+    yield ["share of harmless", *accuracies, "prefers the longer response"]
     for part in findings.values:
-        yield [f"{part:.0%}", *_accuracy(findings, part, "helpful"), *_accuracy(findings, part, "harmless")]
+        longer = share(findings.prefers_longer(findings.at(part), KINDS))
+        yield [f"{part:.0%}", *(cell for kind in KINDS for cell in _accuracy(findings, part, kind)), longer]
 
 
 def _weights(findings: Findings) -> Iterable[list[str]]:
