@@ -218,11 +218,14 @@ def estimates_plot(
             curve.x, values, yerr=_error_bars(curve.estimates), fmt="o-", elinewidth=1.2, label=curve.label,
             transform=place,
         )  # fmt: skip
+        # What is moved aside does not count for the axes' limits by itself.
+        ends = [(x, end) for x, one in zip(curve.x, curve.estimates, strict=True) for end in (one.low, one.high)]
+        axes.update_datalim(ends)
     for series in expected:
         axes.plot(series.x, series.y, color=COLOURS["muted"], linestyle="--", linewidth=1.2, label=series.label)
     if log_x:
         axes.set_xscale("log")
-    axes.set_xticks(list(curves[0].x), [f"{x:.3g}" for x in curves[0].x])
+    axes.set_xticks(list(curves[0].x), [f"{x:,.0f}" if x >= 100 else f"{x:.2g}" for x in curves[0].x])
     axes.minorticks_off()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
