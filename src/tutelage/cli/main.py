@@ -132,10 +132,7 @@ def execute(command: Command) -> int:
     except Unavailable as error:
         return _complain(str(error), 2)
     except KeyboardInterrupt as stop:
-        finished = "run the same command again to go on from what is finished"
-        return _complain(
-            f"stopped; {str(stop) or (finished if isinstance(command, Demo) else 'nothing was kept')}", 130
-        )
+        return _complain(f"stopped; {str(stop) or getattr(command, 'when_stopped', 'nothing was kept')}", 130)
     except (BrokenPipeError, SystemExit):  # what rich makes of a broken pipe
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:

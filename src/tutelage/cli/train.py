@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 from rich.console import Console
 
-from tutelage.cli.policies import require_room, settings_from
-from tutelage.cli.score import require_writable, show_drops, show_quality
+from tutelage.cli.options import require_place, require_room, settings_from
+from tutelage.cli.score import show_drops, show_quality
 from tutelage.dialogue import Comparison, Kind
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import Bar, progress_bar
@@ -75,7 +75,7 @@ class TrainPM:
     head_learning_rate: float = 2e-3
     """Learning rate of the score head, likewise."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Of both learning rates after the warm-up: constant, or towards 0 on a line or half a cosine."""
+    """Of both learning rates, besides the warm-up: constant, or towards 0 on a line or half a cosine."""
     warmup: int = 3
     """Steps over which the learning rates rise."""
     epochs: int = 1
@@ -124,6 +124,8 @@ class TrainPM:
     """Replace the snapshot that is at --out."""
     json: bool = False
     """Print one JSON object on standard output."""
+
+    when_stopped: ClassVar[str] = "the same command with --resume goes on from the last checkpoint, where there is one"
 
     def run(self) -> dict[str, Any]:
         from tutelage.plumbing.machine import keep_freed_memory
@@ -327,17 +329,6 @@ class TrainPMP(TrainPM):
         from tutelage.corpus.binarised import binarised
 
         return comparisons if self.plain else [form for one in comparisons for form in binarised(one)]
-
-
-def require_place(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: a file; name a directory")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / "snapshot.json").is_file():
-            raise InputError(f"--out {out}: not empty, and not a snapshot; name a new directory")
-        if not overwrite:
-            raise InputError(f"--out {out}: holds a snapshot; name another directory, or replace it by --overwrite")
-    require_writable(out.resolve().parent)
 
 
 def _require_depth(trunk: "Trunk", settings: "PreferenceSettings") -> None:

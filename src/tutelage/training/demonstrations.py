@@ -23,7 +23,7 @@ from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.packing import Ids, equal_steps, packed_rows
-from tutelage.training.schedule import linear_to_0
+from tutelage.training.schedule import rate_factor
 
 Metrics = dict[str, Any]
 TOO_LONG = "the dialogue is longer than max_tokens"
@@ -124,9 +124,9 @@ def train_on_demonstrations(
         optimizer = MasterAdamW((parameters, settings.learning_rate), clip_norm=settings.clip_norm)
         steps = equal_steps(len(dialogues), settings.batch_dialogues, settings.epochs, np.random.default_rng(seed))
         for step, batch in enumerate(steps):
-            factor = linear_to_0(step, len(steps), settings.warmup)
+            rate = rate_factor(step, len(steps), settings.warmup, "linear")
             parts = [part for place in batch for part in dialogues[place]]
-            measured = _step(trunk, optimizer, parts, settings.token_budget, factor, temperature)
+            measured = _step(trunk, optimizer, parts, settings.token_budget, rate, temperature)
             metrics.append({"step": step, "dialogues": len(batch), **measured})
             on_step(len(batch), measured)
     return metrics
@@ -137,7 +137,7 @@ def _step(
     optimizer: MasterAdamW,
     batch: Sequence[Demonstration],
     token_budget: int,
-    rate_factor: float,
+    rate: float,
     temperature: float,
 ) -> Metrics:
     total, tokens = 0.0, 0
@@ -149,7 +149,7 @@ def _step(
         total, tokens = total + loss.item(), tokens + len(loss_A)
     if not math.isfinite(total):
         raise CheckFailed(f"the loss on demonstrations is {total}; lower the learning rate")
-    norm = optimizer.step(tokens, rate_factor)
+    norm = optimizer.step(tokens, rate)
     return {"loss": total / tokens, "tokens": tokens, "gradient_norm": norm}
 
 
