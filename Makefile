@@ -4,6 +4,7 @@
 # make check     style, types and floors
 # make test-hard the tests that train and kill for longer
 # make bench-pm DATA=FILE  preference-model training against TRL, on this machine
+# make studies DATA=FOLDER  the studies of preference models, as in docs/studies
 # make bench-rl  sampling against transformers, a step of PPO against TRL 1.12.0, on this machine
 # make clean     remove .venv and caches; runs/ is yours and stays
 
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test check test-hard bench-pm bench-rl clean
+.PHONY: install demo test check test-hard bench-pm bench-rl studies clean
 
 install: $(INSTALLED)
 
@@ -58,6 +59,12 @@ $(PEER)/.installed: benchmarks/peer-requirements.txt
 	$(PYTHON) -m venv --clear $(PEER)
 	$(PEER)/bin/python -m pip install --quiet -r $<
 	@touch $@
+
+# The pages of docs/studies, from the public files below DATA (a folder; docs/data.md says which). Hours; it goes on
+# where it was stopped.
+studies: install
+	@test -n "$(DATA)" || { echo "name the folder of data sets: make studies DATA=FOLDER" >&2; exit 2; }
+	TUTELAGE_DATA=$(DATA) PATH=$(abspath $(BIN)):$$PATH sh docs/studies/run.sh
 
 PEER_RL := benchmarks/.peer-rl
 bench-rl: install $(PEER_RL)/.installed

@@ -2,7 +2,14 @@
 
 import copy
 import os
+import secrets
 import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -59,3 +66,111 @@ def _fresh_tiny() -> Trunk:
 def tiny(_fresh_tiny: Trunk) -> Trunk:
     """An untrained two-layer base over bytes, in fp32, the test's own."""
     return copy.deepcopy(_fresh_tiny)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL server of the tests' own on loopback; the URL ends where a database's name is to follow."""
+    found = shutil.which("initdb") or next(
+        iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))), None
+    )
+    if found is None:
+        _lacks("postgresql", "install the Debian package postgresql")
+    binaries = Path(found).resolve().parent
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, socket.socket() as probe:
+        place = Path(folder)
+        place.chmod(0o711)
+        cluster = place / "cluster"
+        cluster.mkdir()
+        # PostgreSQL refuses to run as root.
+        user = "nobody" if os.geteuid() == 0 else None
+        if user:
+            shutil.chown(cluster, user)
+        subprocess.run(
+            [binaries / "initdb", "-D", cluster, "-U", "tests", "--auth=trust", "--encoding=UTF8", "--no-locale"],
+            check=True, capture_output=True, user=user, cwd=cluster,
+        )  # fmt: skip
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        options = ("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=300")
+        with (place / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [binaries / "postgres", "-D", cluster, "-p", str(port), "-k", cluster, *options],
+                stdout=log, stderr=log, user=user, cwd=cluster,
+            )  # fmt: skip
+        try:
+            url = f"postgresql://tests@127.0.0.1:{port}/"
+            _await_postgresql(url)
+            yield url
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
+
+
+def _await_postgresql(url: str) -> None:
+    import psycopg
+
+    for _ in range(300):
+        try:
+            psycopg.connect(f"{url}postgres").close()
+            return
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+    pytest.fail("PostgreSQL did not start in 30 seconds")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database that holds nothing yet, of either kind."""
+    yield from _new_database(request, tmp_path, None)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a feedback database with its tables and no rows, of either kind."""
+    template: str = request.getfixturevalue(f"{request.param}_template")
+    if request.param == "sqlite":
+        shutil.copy(template, tmp_path / "feedback.db")
+    yield from _new_database(request, tmp_path, template)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A feedback database with its tables and no rows, to be copied."""
+    return _with_tables(str(tmp_path_factory.mktemp("template") / "feedback.db"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: str) -> str:
+    """The name of a database with the tables and no rows, to make others from."""
+    _execute(f"{postgresql}postgres", "CREATE DATABASE with_tables")
+    _with_tables(f"{postgresql}with_tables")
+    return "with_tables"
+
+
+def _with_tables(url: str) -> str:
+    from tutelage.feedback.database.connection import Database
+    from tutelage.feedback.database.schema import upgrade
+
+    database = Database(url)
+    upgrade(database)
+    database.close()
+    return url
+
+
+def _new_database(request: pytest.FixtureRequest, folder: Path, template: str | None) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield str(folder / ("feedback.db" if template else "fresh.db"))
+        return
+    server, name = request.getfixturevalue("postgresql"), f"t{secrets.token_hex(6)}"
+    _execute(f"{server}postgres", f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+    yield f"{server}{name}"
+    _execute(f"{server}postgres", f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(url: str, statement: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())

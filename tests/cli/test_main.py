@@ -10,25 +10,38 @@ from typing import Any
 import pytest
 
 from tutelage import __version__
+from tutelage.cli.demo import Demo
 from tutelage.cli.main import execute, main
+from tutelage.cli.study import StudyCommand
+from tutelage.cli.train import TrainPM
 from tutelage.plumbing.errors import CheckFailed, InputError
 
 COMMANDS = [
     ["demo"],
     ["data", "stats"],
     ["data", "convert"],
+    ["data", "export"],
+    ["data", "import"],
+    *(["feedback", name] for name in ("admin", "backup", "restore", "verify", "erase", "upgrade")),
     ["train", "distill"],
     ["train", "sft"],
+    ["train", "pmp"],
     ["train", "pm"],
     ["sample"],
     ["chat"],
     ["score"],
+    ["study"],
     ["rate"],
     ["judge"],
     ["doctor"],
     ["runs", "list"],
     ["runs", "show"],
     ["runs", "clean"],
+    ["runs", "rl"],
+    ["runs", "watch"],
+    ["train", "best-of-n"],
+    ["data", "generate-prompts"],
+    ["study-policy"],
 ]
 
 
@@ -75,6 +88,20 @@ def test_a_foreseen_failure_is_one_line_and_a_code(
     assert out == ""
     assert err.startswith(f"tutelage: error: {says}")
     assert err.count("\n") == 1
+
+
+def test_who_stops_a_command_hears_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def stop() -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    for command, said in (
+        (TrainPM, "with --resume"),
+        (StudyCommand, "same command again"),
+        (Demo, "same command again"),
+    ):
+        stopped = type("Stopped", (Fake,), {"when_stopped": command.when_stopped})(stop)
+        assert execute(stopped) == 130
+        assert said in capsys.readouterr().err
 
 
 def test_what_is_not_foreseen_keeps_its_traceback() -> None:

@@ -12,10 +12,14 @@ from tutelage.plumbing.errors import InputError
 from .conftest import write_planted
 
 
+@pytest.fixture
+def harmless(tmp_path: Path) -> Path:
+    return write_planted(tmp_path / "harmless.jsonl", topic="prime", kind="harmless")
+
+
 def test_a_study_leaves_its_page_and_goes_on_from_its_points(
-    planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None
+    planted: Path, harmless: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None
 ) -> None:
-    harmless = write_planted(tmp_path / "harmless.jsonl", topic="prime", kind="harmless")
     command = [
         "study", "weight", "--helpful", str(planted), "--harmless", str(harmless), "--out", str(tmp_path / "s"),
         "--model", "tiny-random", "--pairs", "10", "--dtype", "float32", "--json",
@@ -30,8 +34,31 @@ def test_a_study_leaves_its_page_and_goes_on_from_its_points(
     assert "points of other data or settings" in capsys.readouterr().err
 
 
+def test_pretraining_is_compared_with_none(
+    planted: Path, harmless: Path, preference_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "study", "pmp", "--helpful", str(planted), "--harmless", str(harmless), "--out", str(tmp_path / "s"),
+        "--init", str(preference_model), "--sizes", "6", "12", "--model", "tiny-random", "--dtype", "float32", "--json",
+    ]  # fmt: skip
+    assert main(command) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [(point["size"], point["pretrained"]) for point in result["points"]] == [
+        (6, False), (6, True), (12, False), (12, True),
+    ]  # fmt: skip
+    assert "gain on harmless" in Path(result["page"]).read_text()
+
+
 def test_what_cannot_be_is_refused(planted: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="at least 1"):
-        StudyCommand("size", planted, planted, tmp_path, model="tiny-random", seeds=0).run()
-    with pytest.raises(InputError, match="layers must be above 0"):
-        StudyCommand("size", planted, planted, tmp_path, model="tiny-random", layers=0).run()
+    def study(**options: object) -> StudyCommand:
+        return StudyCommand("size", planted, out=tmp_path, model="tiny-random", **options)  # type: ignore[arg-type]
+
+    for options, said in (
+        ({"seeds": 0}, "at least 1"),
+        ({"layers": 0}, "layers must be above 0"),
+        ({"shares": (0.5, 1.5)}, "between 0 and 1"),
+        ({"init": tmp_path / "none"}, "none"),
+        ({"harmless": tmp_path / "no-such-source"}, "no-such-source"),
+    ):
+        with pytest.raises(InputError, match=said):
+            study(**options).run()

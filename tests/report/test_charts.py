@@ -83,3 +83,20 @@ def test_the_figures_for_a_readme_are_files(summary: Summary, tmp_path: Path) ->
 def test_a_run_without_data_gives_no_figure_files(tmp_path: Path) -> None:
     assert write_figures({"ratings": []}, tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_steps_at_which_two_scores_part_are_marked_and_lines_have_their_r_squared(summary: Summary) -> None:
+    steps = summary["rounds"][0]["steps"]
+    for step in steps:
+        step["heldout_reward"] = step["reward"] - 0.5 * max(0, step["step"] - 9)
+    for step in summary["rounds"][1]["steps"]:
+        step["heldout_reward"] = step["reward"] - 3
+    parted = CHARTS["pm-scores"](summary)
+    against_kl = CHARTS["reward-against-kl"](summary)
+    assert parted is not None
+    assert against_kl is not None
+    assert list(_lines(parted, 0)["_part"].get_xdata()) == [9, 9]
+    assert "they part at step 9 [9, 9]" in {text.get_text() for text in parted.axes[0].texts}
+    assert "_part" not in _lines(parted, 1)
+    notes = "".join(text.get_text() for text in against_kl.axes[0].texts)
+    assert notes.count("R²") == 2

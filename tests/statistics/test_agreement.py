@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.statistics.agreement import accuracy_ceiling, accuracy_ceiling_bounds, raw_agreement
+from tutelage.statistics.agreement import (
+    Scale,
+    accuracy_ceiling,
+    accuracy_ceiling_bounds,
+    krippendorff_alpha,
+    raw_agreement,
+)
 
 
 def test_agreement_by_hand() -> None:
@@ -44,3 +50,29 @@ def test_the_bounds_are_reached() -> None:
     assert accuracy_ceiling_bounds(0.4) == (0.5, 0.5)
     with pytest.raises(ValueError, match="agreement must lie"):
         accuracy_ceiling_bounds(1.1)
+
+
+def _published() -> tuple[list[int], list[str], list[int]]:
+    """The data of Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C: four observers."""
+    table = {
+        "A": [1, 2, 3, 3, 2, 1, 4, 1, 2, 0, 0, 0],
+        "B": [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, 0, 3],
+        "C": [0, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, 0],
+        "D": [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, 0],
+    }
+    found = [(unit, who, value) for who, row in table.items() for unit, value in enumerate(row) if value]
+    units, workers, values = zip(*found, strict=True)
+    return list(units), list(workers), list(values)
+
+
+@pytest.mark.parametrize(("scale", "alpha"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)])
+def test_alpha_is_that_of_the_published_example(scale: Scale, alpha: float) -> None:
+    assert krippendorff_alpha(*_published(), scale) == pytest.approx(alpha, abs=5e-4)
+
+
+def test_alpha_is_one_where_all_agree_and_refuses_what_tells_nothing() -> None:
+    assert krippendorff_alpha([1, 1, 2, 2], ["x", "y", "x", "y"], [0, 0, 1, 1]) == 1
+    with pytest.raises(ValueError, match="two different values"):
+        krippendorff_alpha([1, 1, 2, 2], ["x", "y", "x", "y"], [1, 1, 1, 1])
+    with pytest.raises(ValueError, match="two workers"):
+        krippendorff_alpha([1, 2], ["x", "y"], [0, 1])

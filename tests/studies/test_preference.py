@@ -3,13 +3,20 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tutelage.corpus.locate import DataFile
 from tutelage.corpus.records import comparison_to_record
+from tutelage.modeling.snapshot import save_snapshot
 from tutelage.modeling.trunk import Trunk
+from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import write_jsonl
+from tutelage.studies.findings import Findings
+from tutelage.studies.material import Material, read_material
 from tutelage.studies.page import write_page
-from tutelage.studies.preference import STUDIES, Material, Scale, Study, paper_accuracy, read_material, run_study
+from tutelage.studies.preference import STUDIES, Scale, Study, paper_accuracy, parameters_below, run_study
+from tutelage.training.preference import train_preference_model
 
 from ..training.planted import PREFERENCE, planted
 
@@ -17,11 +24,25 @@ SCALE = Scale(pairs=60, sizes=(16, 64, 10_000), shares=(0.0, 1.0), weights=(0.1,
 
 
 @pytest.fixture
-def material(tmp_path: Path) -> Material:
+def material(tiny: Trunk, tmp_path: Path) -> Material:
     turned = [replace(one, chosen=one.rejected, rejected=one.chosen, kind="harmless") for one in planted(150, seed=1)]
     write_jsonl(tmp_path / "helpful.jsonl", map(comparison_to_record, planted(150, seed=0)))
     write_jsonl(tmp_path / "harmless.jsonl", map(comparison_to_record, turned))
-    return read_material(tmp_path / "helpful.jsonl", tmp_path / "harmless.jsonl", held_out=0.3)
+    files = ([DataFile(tmp_path / f"{kind}.jsonl")] for kind in ("helpful", "harmless"))
+    return read_material(*files, 0.3, tiny.encoder, PREFERENCE.max_tokens)
+
+
+def of_kind(material: Material, kind: str) -> Material:
+    train, tried = ([one for one in part if one.kind == kind] for part in (material.train, material.tried))
+    return replace(material, train=train, tried=tried)
+
+
+@pytest.fixture
+def pretrained(tiny: Trunk, tmp_path: Path) -> Path:
+    """A preference model that has learnt already what helpful people like."""
+    trained = train_preference_model(tiny, "votes", planted(80, seed=2), PREFERENCE, 0)
+    save_snapshot(tmp_path / "pretrained", tiny, "votes", PREFERENCE.rank, trained.head, {})
+    return tmp_path / "pretrained"
 
 
 def values(tiny: Trunk, material: Material, study: Study, file: Path) -> list[tuple[float, float]]:
@@ -35,12 +56,35 @@ def test_no_first_turn_is_on_both_sides(material: Material) -> None:
     assert {one.kind for one in material.tried} == {"helpful", "harmless"}
 
 
+def test_what_does_not_fit_a_row_is_left_out_and_counted(tiny: Trunk, tmp_path: Path) -> None:
+    comparisons = planted(20, seed=0)
+    long = replace(comparisons[0], chosen=replace(comparisons[0].chosen, text="long " * 30))
+    write_jsonl(tmp_path / "h.jsonl", map(comparison_to_record, [*comparisons, long]))
+    material = read_material([DataFile(tmp_path / "h.jsonl")], [], 0.3, tiny.encoder, PREFERENCE.max_tokens)
+    assert len(material.train) + len(material.tried) == 20
+    assert material.drops == {"the responses are longer than max_tokens": 1}
+    with pytest.raises(InputError, match="0 to try models on"):
+        read_material([DataFile(tmp_path / "h.jsonl")], [], 0.0, tiny.encoder, PREFERENCE.max_tokens)
+
+
 def test_more_comparisons_teach_more_and_sizes_beyond_the_data_are_left_out(
     tiny: Trunk, material: Material, tmp_path: Path
 ) -> None:
-    few, more = values(tiny, material, "size", tmp_path / "p.jsonl")
-    assert few[0] < more[0]
-    assert more[0] > 0.85
+    points = run_study("size", tiny, of_kind(material, "helpful"), SCALE, PREFERENCE, tmp_path / "p.jsonl")
+    few, more = (point["helpful"]["value"] for point in points)
+    assert [point["pairs"] for point in points] == [16, 64]
+    assert few < more
+    assert more > 0.85
+
+
+def test_who_was_pretrained_on_the_same_taste_needs_fewer_comparisons(
+    tiny: Trunk, material: Material, pretrained: Path, tmp_path: Path
+) -> None:
+    helpful = of_kind(material, "helpful")
+    points = run_study("pmp", tiny, helpful, SCALE, PREFERENCE, tmp_path / "p.jsonl", pretrained)
+    accuracy = {(point["size"], point["pretrained"]): point["helpful"]["value"] for point in points}
+    assert accuracy.keys() == {(16, False), (16, True), (64, False), (64, True)}
+    assert accuracy[16, True] > accuracy[16, False] + 0.05
 
 
 def test_who_learnt_from_one_side_only_is_below_chance_on_the_other(
@@ -62,7 +106,7 @@ def test_the_weight_moves_accuracy_from_one_side_to_the_other(tiny: Trunk, mater
 def test_models_of_both_halves_agree_and_most_so_where_the_scores_lie_far_apart(
     tiny: Trunk, material: Material, tmp_path: Path
 ) -> None:
-    helpful = replace(material, train=[one for one in material.train if one.kind == "helpful"])
+    helpful = replace(material, train=of_kind(material, "helpful").train)
     (point,) = run_study("agreement", tiny, helpful, SCALE, PREFERENCE, tmp_path / "p.jsonl")
     assert point["agreement"]["value"] > 0.8
     assert point["correlation"] > 0.7
@@ -71,14 +115,79 @@ def test_models_of_both_halves_agree_and_most_so_where_the_scores_lie_far_apart(
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_every_study_has_its_page(tiny: Trunk, material: Material, tmp_path: Path, study: Study) -> None:
-    scale = replace(SCALE, pairs=8, sizes=(4, 8))
-    points = run_study(study, tiny, material, scale, PREFERENCE, tmp_path / "p.jsonl")
-    page = write_page(study, points, 10**8, f"tutelage study {study}", tmp_path / "pages")
+def test_every_study_has_its_page(
+    tiny: Trunk, material: Material, pretrained: Path, tmp_path: Path, study: Study
+) -> None:
+    scale = replace(SCALE, pairs=8, sizes=(4, 8), seeds=2)
+    mine = of_kind(material, "helpful") if study == "size" else material
+    initial = pretrained if study == "pmp" else None
+    points = run_study(study, tiny, mine, scale, PREFERENCE, tmp_path / "p.jsonl", initial)
+    findings = Findings(study, points, mine, tiny, PREFERENCE)
+    page = write_page(findings, f"tutelage study {study}", tmp_path / "pages")
     text = page.read_text()
-    assert text.count("\n| ") == 2 + len(points)
+    assert text.count("\n| ") == 2 + 2  # the header's two lines, and two values or two seeds
+    assert "2 seeds a figure" in text
     assert f"    tutelage study {study}\n" in text
     assert (tmp_path / "pages" / f"{study}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_a_figure_over_seeds_is_their_mean_and_a_gain_is_on_the_same_pairs(
+    tiny: Trunk, material: Material, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def point(weight: float, seed: int) -> dict[str, object]:
+        parts = {kind: rng.normal(size=len(material.prompts([kind]))) for kind in material.kinds}
+        values = {
+            kind: {"value": float((part > 0).mean()), "differences": part.tolist()} for kind, part in parts.items()
+        }
+        return {"weight": weight, "seed": seed, "seconds": 0.0, **values}
+
+    points = [point(weight, seed) for weight in (1.0, 2.0) for seed in range(3)]
+    findings = Findings("weight", points, material, tiny, PREFERENCE)
+    expected = np.mean([one["helpful"]["value"] for one in points[:3]])  # type: ignore[index]
+    assert findings.accuracy(points[:3], ["helpful"]).value == pytest.approx(expected)
+    row = next(line for line in write_page(findings, "", tmp_path).read_text().splitlines() if line.startswith("| 2 "))
+    both = [findings.accuracy(part, ["helpful", "harmless"]).value for part in (points[:3], points[3:])]
+    assert f"{100 * (both[1] - both[0]):+.1f} [" in row
+
+
+def test_what_goes_by_length_alone_is_seen_to(tiny: Trunk, material: Material) -> None:
+    tried = [
+        replace(one, chosen=replace(one.chosen, text=one.chosen.text + "!" * (place % 3)))
+        for place, one in enumerate(material.tried)
+    ]
+    mine = replace(material, tried=tried)
+    longer = [place % 3 > 0 for place in range(len(tried))]
+    by_kind = {
+        kind: [1.0 if long else 0.0 for one, long in zip(tried, longer, strict=True) if one.kind == kind]
+        for kind in material.kinds
+    }
+    points = [{kind: {"differences": differences} for kind, differences in by_kind.items()}]
+    findings = Findings("weight", points, mine, tiny, PREFERENCE)
+    kinds = material.kinds
+    assert findings.by_length(kinds).value == pytest.approx(np.mean([1.0 if long else 0.5 for long in longer]))
+    # It prefers the chosen response where that is longer, and neither where they are of one length.
+    assert findings.prefers_longer(points, kinds).value == findings.by_length(kinds).value
+    against = [{kind: {"differences": [-one for one in part]} for kind, part in by_kind.items()}]
+    assert findings.prefers_longer(against, kinds).value == pytest.approx(
+        np.mean([0.0 if long else 0.5 for long in longer])
+    )
+
+
+def test_studies_refuse_what_they_are_not_about(
+    tiny: Trunk, material: Material, pretrained: Path, tmp_path: Path
+) -> None:
+    def refused(study: Study, material: Material, initial: Path | None = None) -> str:
+        with pytest.raises(InputError) as error:
+            run_study(study, tiny, material, SCALE, PREFERENCE, tmp_path / "p.jsonl", initial)
+        return str(error.value)
+
+    assert "helpful comparisons" in refused("size", material)
+    assert "both kinds" in refused("mixture", of_kind(material, "helpful"))
+    assert "train pmp" in refused("pmp", material)
+    assert "no other" in refused("weight", material, pretrained)
+    assert not (tmp_path / "p.jsonl").exists()
 
 
 def test_the_papers_fit() -> None:
@@ -86,3 +195,10 @@ def test_the_papers_fit() -> None:
     assert paper_accuracy(13e6, 8e4) == pytest.approx(0.657, abs=1e-3)
     assert paper_accuracy(52e9, 8e4) == pytest.approx(0.715, abs=1e-3)
     assert paper_accuracy(13e6, 1e4) == pytest.approx(0.626, abs=1e-3)
+
+
+def test_parameters_are_those_of_the_layers_in_use(tiny: Trunk) -> None:
+    layers = tiny.model.get_decoder().layers
+    one = sum(part.numel() for name, part in layers[0].named_parameters() if "proj" in name)
+    assert parameters_below(tiny, 1) == one
+    assert parameters_below(tiny, None) == one * len(layers)

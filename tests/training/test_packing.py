@@ -1,14 +1,12 @@
 """Packing: every text once, no row over its limit, and steps of like size."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tutelage.modeling.rows import shared_beginning
 from tutelage.modeling.trunk import Trunk
 from tutelage.training.packing import ROW_TOKENS, equal_steps, pack, packed_rows
-from tutelage.training.schedule import linear_to_0
 
 IDS = st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple)
 
@@ -49,9 +47,3 @@ def test_steps_are_of_like_size_and_new_in_every_epoch() -> None:
     first, second = np.concatenate(steps[:4]), np.concatenate(steps[4:])
     assert sorted(first) == sorted(second) == list(range(33))
     assert first.tolist() != second.tolist()
-
-
-def test_the_rate_rises_and_then_falls_to_0() -> None:
-    factors = [linear_to_0(step, 10, 2) for step in range(10)]
-    assert factors[:3] == pytest.approx([0.5, 0.9, 0.8])
-    assert factors[-1] == pytest.approx(0.1)

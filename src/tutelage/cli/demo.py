@@ -3,7 +3,7 @@
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +26,8 @@ class Demo:
     """where runs are kept"""
     json: bool = False
     """Print one JSON object on standard output."""
+
+    when_stopped: ClassVar[str] = "run the same command again to go on from what is finished"
 
     def run(self) -> dict[str, Any]:
         from tutelage.plumbing.machine import keep_freed_memory

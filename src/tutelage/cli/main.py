@@ -13,11 +13,23 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from tutelage import __version__
+from tutelage.cli.best_of_n import TrainBestOfN
 from tutelage.cli.chat import Chat
+from tutelage.cli.collect import Collect
 from tutelage.cli.data import DataConvert, DataList, DataOverlap, DataStats
 from tutelage.cli.demo import Demo
 from tutelage.cli.distill import TrainDistill
 from tutelage.cli.doctor import Doctor
+from tutelage.cli.exchange import DataExport, DataImport
+from tutelage.cli.feedback import (
+    FeedbackAdmin,
+    FeedbackBackup,
+    FeedbackErase,
+    FeedbackRestore,
+    FeedbackUpgrade,
+    FeedbackVerify,
+)
+from tutelage.cli.generate import DataGeneratePrompts
 from tutelage.cli.judge import Judge
 from tutelage.cli.ppo import TrainGRPO, TrainPPO, TrainRLOO
 from tutelage.cli.rate import Rate
@@ -26,7 +38,10 @@ from tutelage.cli.sample import SampleCommand
 from tutelage.cli.score import Score
 from tutelage.cli.sft import TrainSFT
 from tutelage.cli.study import StudyCommand
+from tutelage.cli.study_policy import StudyPolicy
 from tutelage.cli.train import TrainPM, TrainPMP
+from tutelage.cli.watch import RunsRL, RunsWatch
+from tutelage.feedback.database.refusals import Unavailable
 from tutelage.plumbing.errors import CheckFailed, InputError
 
 DESCRIPTION = """Raise an assistant by the feedback of people, after arXiv:2204.05862. Start with `tutelage demo`.
@@ -67,37 +82,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _commands() -> SubcommandApp:
     app = _group(demo=Demo)
-    data = _group(list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap)
+    data = _group(
+        list=DataList, stats=DataStats, convert=DataConvert, overlap=DataOverlap, export=DataExport,
+        generate_prompts=DataGeneratePrompts,
+    )  # fmt: skip
+    data.command(name="import")(DataImport)
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
+    feedback = _group(
+        admin=FeedbackAdmin, backup=FeedbackBackup, restore=FeedbackRestore, verify=FeedbackVerify,
+        erase=FeedbackErase, upgrade=FeedbackUpgrade,
+    )  # fmt: skip
+    app.command(feedback, name="feedback", help="The database of what people judged: back it up, check it.")
     trainers = _group(
-        distill=TrainDistill,
-        sft=TrainSFT,
-        pmp=TrainPMP,
-        pm=TrainPM,
-        ppo=TrainPPO,
-        rloo=TrainRLOO,
-        grpo=TrainGRPO,
-    )
+        distill=TrainDistill, sft=TrainSFT, pmp=TrainPMP, pm=TrainPM, ppo=TrainPPO, rloo=TrainRLOO, grpo=TrainGRPO,
+        best_of_n=TrainBestOfN,
+    )  # fmt: skip
     app.command(trainers, name="train", help="Train one model.")
     single = {
-        "sample": SampleCommand,
-        "chat": Chat,
-        "score": Score,
-        "study": StudyCommand,
-        "rate": Rate,
-        "judge": Judge,
-        "doctor": Doctor,
-    }
+        "collect": Collect, "sample": SampleCommand, "chat": Chat, "score": Score, "study": StudyCommand,
+        "study-policy": StudyPolicy, "rate": Rate, "judge": Judge, "doctor": Doctor,
+    }  # fmt: skip
     for name, command in single.items():
         app.command(name=name)(command)
-    app.command(_group(list=RunsList, show=RunsShow, clean=RunsClean), name="runs", help="List, show, remove runs.")
+    runs = _group(list=RunsList, show=RunsShow, rl=RunsRL, watch=RunsWatch, clean=RunsClean)
+    app.command(runs, name="runs", help="List, show, watch, remove runs.")
     return app
 
 
 def _group(**commands: type) -> SubcommandApp:
     group = SubcommandApp()
     for name, command in commands.items():
-        group.command(name=name)(command)
+        group.command(name=name.replace("_", "-"))(command)
     return group
 
 
@@ -114,11 +129,10 @@ def execute(command: Command) -> int:
         return _complain(str(error), 2)
     except CheckFailed as error:
         return _complain(str(error), 1)
+    except Unavailable as error:
+        return _complain(str(error), 2)
     except KeyboardInterrupt as stop:
-        finished = "run the same command again to go on from what is finished"
-        return _complain(
-            f"stopped; {str(stop) or (finished if isinstance(command, Demo) else 'nothing was kept')}", 130
-        )
+        return _complain(f"stopped; {str(stop) or getattr(command, 'when_stopped', 'nothing was kept')}", 130)
     except (BrokenPipeError, SystemExit):  # what rich makes of a broken pipe
         return 0  # the reader has seen enough (`| head`)
     except Exception as error:

@@ -1,11 +1,10 @@
-"""What the commands that train a model share."""
+"""Policies that commands train: the adapter, the progress and the loss that are shown, the snapshot that is written."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import Bar
 
 if TYPE_CHECKING:
@@ -13,32 +12,6 @@ if TYPE_CHECKING:
 
 ADAPTER = "policy"
 LATE_STEPS = 10  # the loss of a single step is mostly noise; what is shown is the mean of so many
-
-Settings = TypeVar("Settings")
-
-
-def settings_from(command: Any, kind: type[Settings], **instead: Any) -> Settings:
-    """The settings record that a command's options of the same names make, but for those given `instead`.
-
-    Raises:
-        InputError: one of them cannot be.
-    """
-    if not 0 <= command.held_out < 1:
-        raise InputError(f"--held-out must lie in [0, 1), not {command.held_out}")
-    if command.seed < 0:
-        raise InputError(f"--seed must be at least 0, not {command.seed}")
-    options = {setting.name: getattr(command, setting.name) for setting in fields(kind)}  # type: ignore[arg-type]
-    try:
-        return kind(**(options | instead))
-    except ValueError as error:
-        name, said = str(error).split(" ", 1)
-        raise InputError(f"--{name.replace('_', '-')} {said}") from error
-
-
-def require_room(trunk: "Trunk", max_tokens: int) -> None:
-    """Raises InputError where the base does not read so many tokens."""
-    if trunk.context is not None and max_tokens > trunk.context:
-        raise InputError(f"--max-tokens {max_tokens}: {trunk.name} reads {trunk.context} tokens")
 
 
 def data_files(paths: Sequence[Path]) -> list[dict[str, str]]:

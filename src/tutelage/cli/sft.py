@@ -10,9 +10,9 @@ import tyro
 from rich.console import Console
 
 from tutelage.cli import policies
-from tutelage.cli.policies import ADAPTER, settings_from
+from tutelage.cli.options import require_place, require_room, settings_from
+from tutelage.cli.policies import ADAPTER
 from tutelage.cli.score import show_drops
-from tutelage.cli.train import require_place
 from tutelage.dialogue import Dialogue
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
@@ -88,7 +88,7 @@ class TrainSFT:
         require_place(self.out, self.overwrite)
         dialogues, apart, drops = self._read()
         trunk = load_base(self.model, DialogueFormat(self.template, self.system), getattr(torch, self.dtype))
-        policies.require_room(trunk, self.max_tokens)
+        require_room(trunk, self.max_tokens)
         training, too_long = usable_demonstrations(dialogues, trunk.encoder, self.max_tokens)
         held_out, too_long_apart = usable_demonstrations(apart, trunk.encoder, self.max_tokens)
         self._require_enough(training, held_out)

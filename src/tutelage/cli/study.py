@@ -4,28 +4,40 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 from rich.console import Console
 from rich.markdown import Markdown
+
+from tutelage.cli.options import require_room
+
+if TYPE_CHECKING:
+    from tutelage.corpus.locate import DataFile
+    from tutelage.dialogue import Kind
+    from tutelage.training.preference import PreferenceSettings
 
 
 @dataclass(frozen=True)
 class StudyCommand:
     """Train preference models under varied data and try them on held-out prompts; writes a page with plot and numbers.
 
-    size: accuracy against the number of helpful comparisons. mixture: against the share of harmless ones. weight:
-    against what a harmless one counts in the loss. agreement: of two models trained on disjoint halves.
+    size: accuracy against the number of helpful comparisons. pmp: with and without pretraining on votes, against the
+    number of comparisons of both kinds. mixture: against the share of harmless ones. weight: against what a harmless
+    one counts in the loss. agreement: of two models trained on disjoint halves.
     Points that were measured are kept: the same command goes on with a study that was broken off.
     """
 
-    study: Annotated[Literal["size", "mixture", "weight", "agreement"], tyro.conf.Positional]
+    study: Annotated[Literal["size", "pmp", "mixture", "weight", "agreement"], tyro.conf.Positional]
     """Which one."""
     helpful: Annotated[Path, tyro.conf.arg(metavar="FILE")]
-    """JSONL or JSONL.gz file of helpful comparisons."""
-    harmless: Annotated[Path, tyro.conf.arg(metavar="FILE")]
-    """JSONL or JSONL.gz file of harmless comparisons."""
+    """JSONL or JSONL.gz file of helpful comparisons, or the name of a source (`tutelage data list`)."""
+    harmless: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The same of harmless ones; not for the study size."""
+    init: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Of the study pmp: the model that was pretrained (`tutelage train pmp`); its rank, layers and pooling hold."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("studies")
     """Where STUDY.md, STUDY.svg and STUDY.jsonl are written."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|DIR|HUB")] = "smollm2-135m-instruct"
@@ -33,7 +45,11 @@ class StudyCommand:
     pairs: int = 400
     """Comparisons a preference model is trained on, where they are not what is varied."""
     sizes: tuple[int, ...] = (100, 200, 400, 800, 1600)
-    """Numbers of comparisons of the study size."""
+    """Numbers of comparisons of the studies size and pmp."""
+    shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    """Shares of harmless comparisons of the study mixture."""
+    held_out: float = 0.2
+    """Share of first human turns that models are tried on and never trained on."""
     seeds: int = 1
     """Runs of every point."""
     layers: int | None = None
@@ -51,6 +67,8 @@ class StudyCommand:
     json: bool = False
     """Print one JSON object on standard output."""
 
+    when_stopped: ClassVar[str] = "run the same command again to go on from what is finished"
+
     def run(self) -> dict[str, Any]:
         from tutelage.plumbing.machine import keep_freed_memory
 
@@ -59,27 +77,48 @@ class StudyCommand:
 
         from tutelage.modeling.base import load_base
         from tutelage.modeling.encoding import DialogueFormat
-        from tutelage.plumbing.errors import InputError
+        from tutelage.studies.findings import Findings
+        from tutelage.studies.material import read_material
         from tutelage.studies.page import write_page
-        from tutelage.studies.preference import Scale, read_material, run_study
+        from tutelage.studies.preference import Scale, run_study
+
+        settings = self._settings()
+        scale = Scale(self.pairs, self.sizes, self.shares, seeds=self.seeds)
+        files = (self._files(self.helpful, "helpful"), self._files(self.harmless, "harmless"))
+        trunk = load_base(self.model, DialogueFormat(), getattr(torch, self.dtype))
+        require_room(trunk, self.max_tokens)
+        material = read_material(*files, self.held_out, trunk.encoder, self.max_tokens)
+        place = self.out / f"{self.study}.jsonl"
+        points = run_study(self.study, trunk, material, scale, settings, place, self.init)
+        command = "tutelage " + shlex.join(sys.argv[1:])
+        page = write_page(Findings(self.study, points, material, trunk, settings), command, self.out)
+        return {"study": self.study, "points": points, "page": str(page)}
+
+    def _settings(self) -> "PreferenceSettings":
+        from tutelage.modeling.snapshot import read_card
+        from tutelage.plumbing.errors import InputError
         from tutelage.training.preference import PreferenceSettings
 
         if self.pairs < 1 or self.seeds < 1 or not all(size > 0 for size in self.sizes):
             raise InputError("--pairs, --seeds and --sizes must be at least 1")
+        if not all(0 <= share <= 1 for share in (*self.shares, self.held_out)):
+            raise InputError("--shares and --held-out must lie between 0 and 1")
+        card = read_card(self.init) if self.init else None
         try:
-            settings = PreferenceSettings(
-                layers=self.layers, pooling=self.pooling, max_tokens=self.max_tokens, min_strength=1,
+            return PreferenceSettings(
+                rank=card.rank if card else PreferenceSettings.rank,
+                layers=card.layers if card else self.layers,
+                pooling=card.pooling if card and card.pooling else self.pooling,
+                max_tokens=self.max_tokens, min_strength=1,
                 learning_rate=self.learning_rate, head_learning_rate=self.head_learning_rate,
             )  # fmt: skip
         except ValueError as error:
             raise InputError(str(error)) from error
-        scale = Scale(pairs=self.pairs, sizes=self.sizes, seeds=self.seeds)
-        material = read_material(self.helpful, self.harmless, scale.held_out)
-        trunk = load_base(self.model, DialogueFormat(), getattr(torch, self.dtype))
-        points = run_study(self.study, trunk, material, scale, settings, self.out / f"{self.study}.jsonl")
-        command = "tutelage " + shlex.join(sys.argv[1:])
-        page = write_page(self.study, points, trunk.model.num_parameters(), command, self.out)
-        return {"study": self.study, "points": points, "page": str(page)}
+
+    def _files(self, name: Path | None, kind: "Kind") -> "list[DataFile]":
+        from tutelage.corpus.locate import DataFile, data_directory, locate
+
+        return locate(name, data_directory(self.data), DataFile(Path(), kind=kind)) if name else []
 
     def show(self, result: dict[str, Any]) -> None:
         console = Console()

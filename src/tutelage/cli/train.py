@@ -4,19 +4,21 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 from rich.console import Console
 
-from tutelage.cli.policies import require_room, settings_from
-from tutelage.cli.score import require_writable, show_drops, show_quality
+from tutelage.cli.options import require_place, require_room, settings_from
+from tutelage.cli.score import show_drops, show_quality
 from tutelage.dialogue import Comparison, Kind
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import Bar, progress_bar
 
 if TYPE_CHECKING:
+    from tutelage.corpus.rules import DropCounts
     from tutelage.modeling.trunk import Trunk
     from tutelage.training.checkpoint import Checkpoints
     from tutelage.training.preference import PreferenceSettings, Trained
@@ -44,10 +46,12 @@ class TrainPM:
     interrupted, by Ctrl-C or worse, goes on from its last checkpoint with --resume, to the same bits on CPU.
     """
 
-    comparisons: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
-    """JSONL or JSONL.gz files of comparisons, or names of sources (`tutelage data list`)."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The snapshot directory to write."""
+    comparisons: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
+    """JSONL or JSONL.gz files of comparisons, or names of sources (`tutelage data list`)."""
+    feedback: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
+    """The database of what people judged, a file of SQLite or postgresql://USER@HOST/NAME; with or without files."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
     test: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
@@ -71,7 +75,7 @@ class TrainPM:
     head_learning_rate: float = 2e-3
     """Learning rate of the score head, likewise."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Of both learning rates after the warm-up: constant, or towards 0 on a line or half a cosine."""
+    """Of both learning rates, besides the warm-up: constant, or towards 0 on a line or half a cosine."""
     warmup: int = 3
     """Steps over which the learning rates rise."""
     epochs: int = 1
@@ -120,6 +124,8 @@ class TrainPM:
     """Replace the snapshot that is at --out."""
     json: bool = False
     """Print one JSON object on standard output."""
+
+    when_stopped: ClassVar[str] = "the same command with --resume goes on from the last checkpoint, where there is one"
 
     def run(self) -> dict[str, Any]:
         from tutelage.plumbing.machine import keep_freed_memory
@@ -211,9 +217,10 @@ class TrainPM:
                 )
                 yield from rows
 
-        kept, weak = drop_weakest(usable(self.comparisons), self.min_strength)
+        collected, left_out = self._feedback(counts, files)
+        kept, weak = drop_weakest(chain(usable(self.comparisons), collected), self.min_strength)
         tests = list(usable(self.test))
-        drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak})
+        drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak}) + left_out
         train, held_out = split_by_prompt(kept, self.held_out, SPLIT_SALT)
         mixed = mix(train, self.pairs, self.harmless_share, self.seed)
         shared = overlap(mixed, tests)
@@ -225,12 +232,26 @@ class TrainPM:
             )
         material = Material(self._forms(mixed), self._forms(held_out + tests), files, drops)
         if not material.train or (self.held_out and not held_out):
-            names = ", ".join(map(str, self.comparisons)) or "no file named"
+            names = ", ".join(map(str, filter(None, (*self.comparisons, self.feedback)))) or "no file named"
             raise InputError(
                 f"{names}: {len(material.train)} comparisons to train on and {len(material.held_out)} held out "
                 f"(left out: {dict(drops)}); give more comparisons or another --held-out (0: none)"
             )
         return material
+
+    def _feedback(self, counts: "DropCounts", files: list[dict[str, Any]]) -> tuple[list[Comparison], Counter[str]]:
+        """The comparisons of the database (noted among the files by the hash of what was read), and what gave none."""
+        if self.feedback is None:
+            return [], Counter()
+        from tutelage.cli.feedback import known
+        from tutelage.feedback.database.collected import conversations_in
+        from tutelage.feedback.database.source import FeedbackSource, hash_of
+
+        source = FeedbackSource(known(self.feedback))
+        with progress_bar("feedback", conversations_in(source.database), "conversations") as bar:
+            rows = list(counts.sift(source.rows(bar.advance)))
+        files.append({"file": source.database.name, "sha256": hash_of(rows), "usable": len(rows), "licence": None})
+        return rows, Counter({reason.key: count for reason, count in source.left_out.items()})
 
     def _forms(self, comparisons: list[Comparison]) -> list[Comparison]:
         """What is made of the comparisons before they are trained on and tried."""
@@ -308,17 +329,6 @@ class TrainPMP(TrainPM):
         from tutelage.corpus.binarised import binarised
 
         return comparisons if self.plain else [form for one in comparisons for form in binarised(one)]
-
-
-def require_place(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: a file; name a directory")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / "snapshot.json").is_file():
-            raise InputError(f"--out {out}: not empty, and not a snapshot; name a new directory")
-        if not overwrite:
-            raise InputError(f"--out {out}: holds a snapshot; name another directory, or replace it by --overwrite")
-    require_writable(out.resolve().parent)
 
 
 def _require_depth(trunk: "Trunk", settings: "PreferenceSettings") -> None:

@@ -47,6 +47,9 @@ class Fields:
         value: T = self._take(name, f"one of {', '.join(map(repr, choices))}", fits)
         return value
 
+    def anything(self, name: str) -> Any:
+        return self._take(name, "a value", lambda value: True)
+
     def nested(self, name: str) -> "Fields":
         return Fields(self.mapping(name), f"{self.where}, field '{name}'")
 

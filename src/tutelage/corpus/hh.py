@@ -6,7 +6,7 @@ reading inverts nothing. The kind is not in the file: the caller says it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tutelage.corpus.fields import Fields
@@ -15,7 +15,7 @@ from tutelage.corpus.rules import DropReason, Turn, comparison_from_turns, same_
 from tutelage.dialogue import Comparison, Kind, Response
 
 _MARK = re.compile(r"\n\n(Human|Assistant):")
-_NAMES = {"human": "Human", "assistant": "Assistant"}
+_NAMES = ("Human", "Assistant")
 
 
 def parse_hh(record: Mapping[str, Any], kind: Kind, where: str) -> Comparison | DropReason:
@@ -50,9 +50,13 @@ def transcript_turns(transcript: str) -> list[Turn]:
     return [Turn("", preamble), *turns] if preamble.strip() else turns
 
 
+def transcript_of(texts: Sequence[str]) -> str:
+    """The texts of a dialogue's turns, the human's first, as one text."""
+    return "".join(f"\n\n{_NAMES[index % 2]}: {text}" for index, text in enumerate(texts))
+
+
 def _transcript(comparison: Comparison, answer: Response) -> str:
-    turns = [Turn(message.role, message.text) for message in comparison.prompt.messages]
-    return "".join(f"\n\n{_NAMES[role]}: {text}" for role, text in [*turns, Turn("assistant", answer.text)])
+    return transcript_of([*(message.text for message in comparison.prompt.messages), answer.text])
 
 
 def _texts(comparison: Comparison) -> list[str]:

@@ -59,6 +59,12 @@ def read_prompts(*paths: Path) -> tuple[PromptItem, ...]:
     return tuple(items.values())
 
 
+def item_to_record(item: PromptItem) -> dict[str, Any]:
+    """The line of the schema above that `read_prompts` reads as this item."""
+    turns = [message.text for message in item.prompt.messages]
+    return {"id": item.id, "kind": item.kind, "category": item.category, "split": item.split, "turns": turns}
+
+
 @cache
 def _embedded() -> tuple[PromptItem, ...]:
     return read_prompts(*(EMBEDDED / f"{name}.jsonl" for name in ("helpful", "red_team", "multi_turn")))

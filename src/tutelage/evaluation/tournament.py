@@ -40,12 +40,13 @@ def hold_tournament(
                 for _ in range(min(judgments_per_pair, len(order))):
                     worker = crowd.workers[order[turn % len(order)]]
                     judgment = crowd.judge_by(worker, item.prompt, QUESTION_OF[item.kind], a, b, rng)
-                    judgments.append(replace(judgment, a=_spelt_out(judgment.a), b=_spelt_out(judgment.b)))
+                    judgments.append(replace(judgment, a=spelt_out(judgment.a), b=spelt_out(judgment.b)))
                     turn += 1
     return judgments
 
 
-def _spelt_out(response: Response) -> Response:
+def spelt_out(response: Response) -> Response:
+    """The response, or where it has no words the note that there is none."""
     return response if response.text.strip() else replace(response, text=NO_ANSWER)
 
 

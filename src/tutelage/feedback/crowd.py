@@ -121,11 +121,18 @@ class Crowd:
     def judge_by(
         worker: Worker, prompt: Prompt, question: Question, one: Response, other: Response, rng: np.random.Generator
     ) -> Judgment:
-        """The judgment of this worker: who sees the two on sides drawn by lot, stored as shown.
+        """The judgment of this worker: who sees the two on sides drawn by lot, stored as shown."""
+        a, b = (one, other) if rng.random() < 0.5 else (other, one)
+        return Crowd.judge_as_shown(worker, prompt, question, a, b, rng)
+
+    @staticmethod
+    def judge_as_shown(
+        worker: Worker, prompt: Prompt, question: Question, a: Response, b: Response, rng: np.random.Generator
+    ) -> Judgment:
+        """The judgment of this worker, who sees these responses on these sides.
 
         The perceived difference is the choice's logit plus logistic noise: its sign is the side, its size the strength.
         """
-        a, b = (one, other) if rng.random() < 0.5 else (other, one)
         kind = KIND_OF[question]
         logit = choice_logit(worker, question, features(kind, prompt, a), features(kind, prompt, b))
         perceived = float(logit + rng.logistic())

@@ -31,9 +31,7 @@ def run_loop(recipe: Recipe, directory: Path) -> dict[str, Any]:
     """
     with Run.open(directory, recipe) as run:
         workshop = Workshop(recipe)
-        deployed = [Deployed("base")]
-        if recipe.collection.guided_system:
-            deployed.append(Deployed("base-guided", system=recipe.collection.guided_system))
+        deployed = first_deployed(recipe)
         rounds: list[RoundPlaces] = []
         for number in range(1, recipe.rounds + 1):
             places = _round(run, workshop, number, deployed, rounds)
@@ -47,6 +45,12 @@ def run_loop(recipe: Recipe, directory: Path) -> dict[str, Any]:
             lambda place: evaluate(workshop, [Deployed("base"), *policies], train_pm, heldout, place),
         )  # fmt: skip
         return summarise(run, rounds, evaluation)
+
+
+def first_deployed(recipe: Recipe) -> list[Deployed]:
+    """Who answers in the first round: the base, and beside it the base under a guiding system text if there is one."""
+    guided = recipe.collection.guided_system
+    return [Deployed("base"), *([Deployed("base-guided", system=guided)] if guided else [])]
 
 
 def _round(

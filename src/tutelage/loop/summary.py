@@ -8,8 +8,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tutelage.corpus.records import prompt_from_record
 from tutelage.dialogue import Comparison, Kind
 from tutelage.evaluation.tournament import duel_win_rate, duels, ratings_table
@@ -22,6 +20,7 @@ from tutelage.plumbing.files import read_json, read_jsonl
 from tutelage.plumbing.machine import usable_cores
 from tutelage.statistics.calibration import accuracy, brier, ece, reliability
 from tutelage.statistics.intervals import mean_interval
+from tutelage.statistics.overoptimisation import gain, late_mean
 
 Summary = dict[str, Any]
 KIND: dict[str, Kind] = {"helpful": "helpful", "red_team": "harmless"}
@@ -100,20 +99,14 @@ def _round(number: int, places: RoundPlaces) -> Summary:
     return {
         "round": number, "comparisons": train_pm["pairs"] + heldout["pairs"],
         "dropped": dict(Counter(train_pm["dropped"]) + Counter(heldout["dropped"]) + Counter(equal=train_pm["equal"])),
-        "kl": _late(steps, "kl"), "reward_gain": _late(steps, "reward") - _early(steps, "reward"),
-        "heldout_pm_gain": _late(steps, "heldout_reward") - _early(steps, "heldout_reward"),
+        "kl": late_mean(_column(steps, "kl")), "reward_gain": gain(_column(steps, "reward")),
+        "heldout_pm_gain": gain(_column(steps, "heldout_reward")),
         "pm_accuracy": _accuracy(train_pm), "heldout_pm_accuracy": _accuracy(heldout), "steps": steps,
     }  # fmt: skip
 
 
-def _early(steps: Sequence[Summary], key: str) -> float:
-    """Mean over the first tenth of the steps (at least two): the policy has hardly moved."""
-    return float(np.mean([step[key] for step in steps[: max(2, len(steps) // 10)]]))
-
-
-def _late(steps: Sequence[Summary], key: str) -> float:
-    """Mean over the last fifth of the steps."""
-    return float(np.mean([step[key] for step in steps[-max(1, len(steps) // 5) :]]))
+def _column(steps: Sequence[Summary], key: str) -> list[float]:
+    return [step[key] for step in steps]
 
 
 def _responses(evaluation: Path, final: str) -> Summary:

@@ -68,6 +68,10 @@ class Encoder:
         first = list(self.tokenizer("").input_ids[:1])
         return first if first == [self.tokenizer.bos_token_id] else []
 
+    def plain_ids(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that is no dialogue, for the base to go on with."""
+        return (*self._first, *self._encode(text, literal=True))
+
     def response_ids(self, response: Response) -> tuple[int, ...]:
         """Ids of an answer; one that ended by itself carries the end token, one that was cut off does not."""
         lead = " " if self.format.template == "hh" else ""

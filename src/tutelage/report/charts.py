@@ -24,10 +24,17 @@ from tutelage.report.figures import (
     to_svg,
 )
 from tutelage.report.plain import cleaned, duration, is_number, memory, percent
+from tutelage.statistics.overoptimisation import Line, fitted_line, parting
 
 Record = dict[str, Any]
 RATINGS, REWARD_AGAINST_KL = "ratings", "reward-against-kl"
 TRAIN_PM, HELDOUT_PM = "train-PM (what PPO sees)", "held-out PM (what it never sees)"
+ANSWERS = {
+    "entropy": ("entropy", "nats per token"),
+    "length": ("response length", "tokens"),
+    "repetition": ("word triples said before in the same response", "share"),
+    "refusals": ("refusals", "share"),
+}
 
 
 def _records(parent: Any, key: str) -> list[Record]:
@@ -107,27 +114,54 @@ def _score_panels(summary: Record, key: str) -> list[Panel]:
         steps = _records(record, "steps")
         x, (train, heldout) = _column(steps, key), _gains(steps)
         if np.isfinite(x).any() and np.isfinite(train).any():
-            scores = [
-                Series("train-PM (what PPO sees)", x, train),
-                Series("held-out PM (what it never sees)", x, heldout),
-            ]
-            panels.append(Panel(f"round {record.get('round')}", "gain (nats)", scores))
+            scores = [Series(TRAIN_PM, x, train), Series(HELDOUT_PM, x, heldout)]
+            panels.append(Panel(_title(record), "gain (nats)", scores))
     return panels
 
 
+def _title(record: Record) -> str:
+    return str(record.get("name") or f"round {record.get('round')}")
+
+
+def _with_lines(panel: Panel) -> Panel:
+    """The panel with the least-squares line of each series, and their slopes and R² as its note."""
+    fitted = [(series, fitted_line(series.x, series.y)) for series in panel.series]
+    ends = np.array([np.nanmin(panel.series[0].x), np.nanmax(panel.series[0].x)])
+    lines = [Series(series.label, ends, line.intercept + line.slope.value * ends) for series, line in fitted if line]
+    slopes = [_said(series.label, line) for series, line in fitted if line]
+    return panel._replace(lines=lines, note="\n".join(slopes))
+
+
+def _said(label: str, line: Line) -> str:
+    name = label.split(" (")[0]
+    return f"{name}: {line.slope.value:+.2f} nats per √nat, R² {line.r_squared:.2f}"
+
+
+def _with_parting(panel: Panel) -> Panel:
+    """The panel, over steps, with a line where the two scores part, if it is shown that they do."""
+    (train, heldout) = panel.series
+    found = parting(train.y, heldout.y)
+    if found is None:
+        return panel
+    values = np.concatenate([train.y, heldout.y])
+    hinge = Series("part", [train.x[round(found.step.value)]] * 2, [np.nanmin(values), np.nanmax(values)])
+    low, high = (train.x[round(end)] for end in (found.step.low, found.step.high))
+    return panel._replace(lines=[hinge], note=f"they part at step {hinge.x[0]:.0f} [{low:.0f}, {high:.0f}]")
+
+
 def _reward_against_kl(summary: Record) -> Figure | None:
-    panels = _score_panels(summary, "sqrt_kl")
+    panels = [_with_lines(panel) for panel in _score_panels(summary, "sqrt_kl")]
     return panels_plot(panels, "√KL from the initial policy (√nats)", joined=False, same_scale=True) if panels else None
 
 
 def _pm_scores(summary: Record) -> Figure | None:
-    panels = _score_panels(summary, "step")
+    panels = [_with_parting(panel) for panel in _score_panels(summary, "step")]
     return panels_plot(panels, "PPO step", same_scale=True) if panels else None
 
 
-def _step_panels(summary: Record, fields: dict[str, tuple[str, str]]) -> Figure | None:
+def step_panels(summary: Record, fields: dict[str, tuple[str, str]]) -> Figure | None:
     """A panel a field (key → title, unit) with a line a round; fields that no step has are left out."""
-    rounds = [(f"round {r.get('round')}", _records(r, "steps")) for r in _records(summary, "rounds")]
+    rounds = [(_title(r), _records(r, "steps")) for r in _records(summary, "rounds")]
     panels = []
     for key, (title, unit) in fields.items():
         series = [Series(name, _column(steps, "step"), _column(steps, key)) for name, steps in rounds]
@@ -137,11 +171,11 @@ def _step_panels(summary: Record, fields: dict[str, tuple[str, str]]) -> Figure 
 
 
 def _entropy_and_length(summary: Record) -> Figure | None:
-    return _step_panels(summary, {"entropy": ("entropy", "nats per token"), "length": ("response length", "tokens")})
+    return step_panels(summary, ANSWERS)
 
 
 def _health(summary: Record) -> Figure | None:
-    return _step_panels(
+    return step_panels(
         summary,
         {
             "clip_fraction": ("clip fraction", "share"),

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 COLOURS = {
@@ -82,12 +83,23 @@ class Series(NamedTuple):
     y: Floats
 
 
+class Curve(NamedTuple):
+    """Estimates over x, as a line."""
+
+    label: str
+    x: Floats
+    estimates: Sequence[Estimate]
+
+
 class Panel(NamedTuple):
-    """One pair of axes and the series that it shows."""
+    """One pair of axes and the series that it shows; `lines` are dashed, each in the colour of the series of its place,
+    and in no legend; `note` stands at the lower right."""
 
     title: str
     ylabel: str
     series: Sequence[Series]
+    lines: Sequence[Series] = ()
+    note: str = ""
 
 
 class Bars(NamedTuple):
@@ -156,6 +168,12 @@ def _draw_series(axes: Axes, panel: Panel, *, joined: bool) -> None:
         hollow = index > 0 and not joined
         (marks,) = axes.plot(series.x, series.y, style, markersize=size, label=series.label)
         marks.set_fillstyle("none" if hollow else "full")
+    for index, line in enumerate(panel.lines):
+        colour = CYCLE[index % len(CYCLE)]
+        axes.plot(line.x, line.y, "--", linewidth=1.1, color=colour, label=f"_{line.label}")
+    if panel.note:
+        where, muted = axes.transAxes, COLOURS["muted"]
+        axes.text(0.99, 0.02, panel.note, ha="right", va="bottom", fontsize="small", color=muted, transform=where)
     axes.axhline(0, color=COLOURS["grid"], zorder=0)  # zero stays in sight, so that no small change looks great
     axes.set_title(panel.title)
     axes.set_ylabel(panel.ylabel)
@@ -191,6 +209,37 @@ def curve_plot(points: Sequence[Estimate], x: Floats, expected: Series, xlabel: 
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.legend(loc="upper left", fontsize="small")
+    return figure
+
+
+@_styled
+def estimates_plot(
+    curves: Sequence[Curve], expected: Sequence[Series], xlabel: str, ylabel: str, *, log_x: bool = False
+) -> Figure:
+    """Lines of shares with their intervals over x, and the lines (dashed) that they are held against."""
+    figure = Figure(figsize=(WIDTH, 3.2))
+    axes = figure.subplots()
+    for index, curve in enumerate(curves):
+        aside = (index - (len(curves) - 1) / 2) / 18  # inches: intervals at the same x stand beside each other
+        place = axes.transData + ScaledTranslation(aside, 0, figure.dpi_scale_trans)
+        values = [estimate.value for estimate in curve.estimates]
+        axes.errorbar(
+            curve.x, values, yerr=_error_bars(curve.estimates), fmt="o-", elinewidth=1.2, label=curve.label,
+            transform=place,
+        )  # fmt: skip
+        # What is moved aside does not count for the axes' limits by itself.
+        ends = [(x, end) for x, one in zip(curve.x, curve.estimates, strict=True) for end in (one.low, one.high)]
+        axes.update_datalim(ends)
+    for series in expected:
+        axes.plot(series.x, series.y, color=COLOURS["muted"], linestyle="--", linewidth=1.2, label=series.label)
+    if log_x:
+        axes.set_xscale("log")
+    axes.set_xticks(list(curves[0].x), [f"{x:,.0f}" if x >= 100 else f"{x:.2g}" for x in curves[0].x])
+    axes.minorticks_off()
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    in_percent(axes.yaxis)
+    figure.legend(loc="outside upper right", ncols=2, fontsize="small")
     return figure
 
 

@@ -1,13 +1,16 @@
 """How far workers agree, and what that allows a preference model to reach."""
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tutelage.statistics.intervals import Interval, Labels, proportion_interval
+from tutelage.statistics.intervals import Floats, Interval, Labels, proportion_interval
+
+Scale = Literal["nominal", "ordinal", "interval"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +75,52 @@ def accuracy_ceiling_bounds(agreement: float) -> tuple[float, float]:
         raise ValueError(f"agreement must lie in [0, 1], not {agreement}")
     settled = max(agreement, 0.5)
     return settled, (1 + (2 * settled - 1) ** 0.5) / 2
+
+
+def krippendorff_alpha(units: Labels, workers: Labels, values: ArrayLike, scale: Scale = "nominal") -> float:
+    """Krippendorff's alpha: 1 where workers agree on every unit, 0 where they agree as if by chance (2011, section C).
+
+    Units that one worker judged alone say nothing and are left out; of a worker who judged a unit twice, the last value
+    counts.
+
+    Args:
+        units: (N,) what was judged.
+        workers: (N,) by whom.
+        values: (N,) numbers; on a nominal scale they are names only.
+        scale: how far apart two values are. nominal: equal or not; ordinal: by how many judgments lie between them;
+            interval: by their difference.
+
+    Raises:
+        ValueError: the sequences differ in length, no unit was judged twice, or all values are the same.
+    """
+    judged: dict[Hashable, dict[Hashable, float]] = defaultdict(dict)
+    for unit, worker, value in zip(units, workers, np.asarray(values, dtype=np.float64).tolist(), strict=True):
+        judged[unit][worker] = value
+    shared = [list(by_worker.values()) for by_worker in judged.values() if len(by_worker) > 1]
+    names = sorted({value for unit in shared for value in unit})
+    if len(names) < 2:
+        raise ValueError("alpha needs units that two workers judged, and two different values")
+    coincidences_VV = _coincidences(shared, names)
+    totals_V = coincidences_VV.sum(axis=1)
+    distances_VV = _distances(np.array(names), totals_V, scale)
+    observed = (coincidences_VV * distances_VV).sum()
+    expected = (np.outer(totals_V, totals_V) * distances_VV).sum() / (totals_V.sum() - 1)
+    return float(1 - observed / expected)
+
+
+def _coincidences(shared: Sequence[Sequence[float]], names: Sequence[float]) -> Floats:
+    """(V, V) How often two values met in a unit, each unit weighing as many as its values."""
+    place = {name: index for index, name in enumerate(names)}
+    met_VV = np.zeros((len(names), len(names)))
+    for unit in shared:
+        counts_V = np.bincount([place[value] for value in unit], minlength=len(names)).astype(np.float64)
+        met_VV += (np.outer(counts_V, counts_V) - np.diag(counts_V)) / (len(unit) - 1)
+    return met_VV
+
+
+def _distances(names_V: Floats, totals_V: Floats, scale: Scale) -> Floats:
+    """(V, V) Squared distances of the values."""
+    if scale == "nominal":
+        return np.asarray(1.0 - np.eye(len(names_V)))
+    place_V = np.cumsum(totals_V) - totals_V / 2 if scale == "ordinal" else names_V
+    return np.asarray((place_V[:, None] - place_V[None, :]) ** 2)

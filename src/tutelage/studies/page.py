@@ -1,92 +1,140 @@
-"""A study's result page: what was asked, a plot, the numbers, the command. Markdown with an SVG beside it."""
+"""A study's result page: what was asked, a plot, the numbers, what they do not say, the command. Markdown with an SVG
+beside it."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from textwrap import fill
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from tutelage.dialogue import Kind
 from tutelage.plumbing.files import replacing, write_text
-from tutelage.report.figures import Panel, Series, panels_plot, to_svg
+from tutelage.report.figures import Curve, Estimate, Series, estimates_plot, to_svg
 from tutelage.report.plain import duration
+from tutelage.studies.findings import Findings
 from tutelage.studies.points import Point
-from tutelage.studies.preference import KINDS, QUARTERS, Study, paper_accuracy
+from tutelage.studies.preference import Study, paper_accuracy
+from tutelage.studies.tables import share, table
 
 TITLES: dict[Study, str] = {
     "size": "Accuracy against the number of comparisons",
+    "pmp": "With and without pretraining on votes",
     "mixture": "Helpful and harmless comparisons in one preference model",
     "weight": "What a harmless comparison counts in the loss",
     "agreement": "Two preference models of disjoint halves",
 }
-ACROSS: dict[Study, tuple[str, str]] = {
-    "size": ("size", "helpful comparisons trained on"),
-    "mixture": ("share", "share of harmless comparisons"),
-    "weight": ("weight", "λ, what a harmless comparison counts"),
+QUESTIONS: dict[Study, str] = {
+    "size": "How much better does a preference model get with more comparisons, and is it as the paper's fit says (Bai "
+    "et al. 2022, equation A.1; its natural logarithms, and the parameters of the layers in use, without embeddings)?",
+    "pmp": "Does a preference model that was first trained on votes need fewer of people's comparisons? Both arms see "
+    "the same comparisons, helpful and harmless as they come, in the same order.",
+    "mixture": "One model for both kinds, always of the same number of comparisons: what does it lose on each against "
+    "one that saw that kind alone? In the paper, one-sided models were well below chance on the other kind.",
+    "weight": "Half of the comparisons are helpful, half harmless; the loss is helpful + λ · harmless. In the paper "
+    "the mean of both accuracies was best at λ = 2 to 3; going from 1 to 10 cost a 13M model 7.4% of helpfulness and a "
+    "52B model 1.5%.",
+    "agreement": "A policy is trained against one preference model, the train-PM, and watched by another, the test-PM, "
+    "that saw other comparisons. How often do they prefer the same of two responses, and more often where the first "
+    "holds the two further apart?",
 }
+LIMITS: dict[Study, str] = {
+    "size": "The fit describes models of 13M to 52B parameters that were trained whole; below some thousand "
+    "comparisons it is an extrapolation. A base cut to its first layers need not be as good as a model made so.",
+    "pmp": "The paper pretrains on more votes by orders of magnitude: a gain that is absent here says nothing of such "
+    "amounts.",
+    "mixture": "That larger models have both, with a flat top between the ends, is a finding about models beyond this "
+    "size.",
+    "weight": "Where the intervals of neighbouring λ overlap, this shows which way λ pulls, not which one is best.",
+    "agreement": "These are responses that people were shown, not those of a policy that was trained against the "
+    "train-PM, where the two part (the paper's figure on robustness).",
+}
+ACROSS: dict[Study, str] = {
+    "size": "helpful comparisons trained on",
+    "pmp": "comparisons trained on",
+    "mixture": "share of harmless comparisons",
+    "weight": "λ, what a harmless comparison counts",
+    "agreement": "score difference of the train-PM, nats (means of its quarters)",
+}
+INTERVALS = (
+    "Intervals are 95%, over first human turns, each pair's outcome averaged over the seeds: they say how far another "
+    "test set would move a figure. How far another training set would, the figures by seed say."
+)
 
 
-def write_page(study: Study, points: Sequence[Point], parameters: int, command: str, directory: Path) -> Path:
+def write_page(findings: Findings, command: str, directory: Path) -> Path:
     """Write `STUDY.md` and `STUDY.svg`; returns the page's path."""
-    lines = [f"# {TITLES[study]}", "", f"![{TITLES[study]}]({study}.svg)", "", *_table(study, points, parameters), ""]
-    seconds = sum(point["seconds"] for point in points)
-    lines += [f"Measured in {duration(seconds)}; intervals are 95%, over first human turns.", "", f"    {command}", ""]
-    figure = to_svg(panels_plot(_panels(study, points, parameters), _across(study)))
+    study = findings.study
+    limits = f"**What this cannot show.** {LIMITS[study]}"
+    time = f"Training and scoring took {duration(sum(point['seconds'] for point in findings.points))}. The command:"
+    blocks = [
+        f"# {TITLES[study]}",
+        *(fill(text, 120) for text in (QUESTIONS[study], _models(findings), _tried(findings))),
+        f"![{TITLES[study]}]({study}.svg)",
+        "\n".join(table(findings)),
+        *(fill(text, 120) for text in (INTERVALS, limits, time)),
+        f"    {command}\n",
+    ]
     with replacing(directory / f"{study}.svg") as beside:
-        beside.write_text(figure, encoding="utf-8")
-    write_text(directory / f"{study}.md", "\n".join(lines))
+        beside.write_text(to_svg(_figure(findings)), encoding="utf-8")
+    write_text(directory / f"{study}.md", "\n\n".join(blocks))
     return directory / f"{study}.md"
 
 
-def _across(study: Study) -> str:
-    return ACROSS[study][1] if study in ACROSS else "score difference of the train-PM, nats"
+def _models(findings: Findings) -> str:
+    settings = findings.settings
+    depth = f"the first {settings.layers} layers" if settings.layers else "all layers"
+    adapter = f"LoRA of rank {settings.rank}" if settings.rank else "whole weights"
+    seeds = len({point["seed"] for point in findings.points})
+    return (
+        f"{findings.trunk.name}, {depth} ({findings.parameters / 1e6:.0f}M parameters without embeddings), {adapter}, "
+        f"pooling {settings.pooling}, rows of at most {settings.max_tokens} tokens; one pass; "
+        f"{seeds} seed{'s' if seeds > 1 else ''} a figure."
+    )
 
 
-def _panels(study: Study, points: Sequence[Point], parameters: int) -> list[Panel]:
-    if study == "agreement":
-        quarters = [quarter for point in points for quarter in point["by_quarter"]]
-        across = np.array([quarter["apart"] for quarter in quarters])
-        order = np.argsort(across)
-        agreed = np.array([quarter["value"] for quarter in quarters])
-        return [Panel("", "share on which both agree", [Series("by quarter", across[order], agreed[order])])]
-    key = ACROSS[study][0]
-    values = sorted({point[key] for point in points})
-    across = np.array(values, dtype=np.float64)
-    series = [Series(f"tried on {kind}", across, _means(points, key, values, kind)) for kind in KINDS]
+def _tried(findings: Findings) -> str:
+    """What the models were tried on, and what length alone would tell there."""
+    material = findings.material
+    tried = [
+        f"{len(prompts)} {kind} pairs of {len(set(prompts))} first human turns (the longer response is chosen in "
+        f"{share(findings.by_length([kind]))})"
+        for kind in material.kinds
+        for prompts in [material.prompts([kind])]
+    ]
+    left_out = "; ".join(f"{count} ({reason})" for reason, count in material.drops.items()) or "nothing"
+    return f"Tried on {' and '.join(tried)}; none of them was trained on. Left out of the files: {left_out}."
+
+
+def _figure(findings: Findings) -> Figure:
+    study = findings.study
+    curves = _agreement_curves(findings.points) if study == "agreement" else _accuracy_curves(findings)
+    ends = np.array([min(min(curve.x) for curve in curves), max(max(curve.x) for curve in curves)])
+    expected = [Series("chance", ends, np.full(2, 0.5))]
     if study == "size":
-        series.append(
-            Series("paper's fit (eq. A.1)", across, np.array([paper_accuracy(parameters, n) for n in values]))
+        fit = np.array([paper_accuracy(findings.parameters, size) for size in findings.values])
+        expected.append(Series("paper's fit (eq. A.1)", np.array(findings.values), fit))
+    up = "share on which both agree" if study == "agreement" else "accuracy on held-out prompts"
+    return estimates_plot(curves, expected, ACROSS[study], up, log_x=study in ("size", "pmp", "weight"))
+
+
+def _accuracy_curves(findings: Findings) -> list[Curve]:
+    def curve(label: str, kinds: Sequence[Kind], **also: bool) -> Curve:
+        intervals = [findings.accuracy(findings.at(value, **also), kinds) for value in findings.values]
+        return Curve(label, findings.values, [Estimate("", one.value, one.low, one.high) for one in intervals])
+
+    kinds = findings.material.kinds
+    if findings.study == "pmp":
+        return [curve("from the base", kinds, pretrained=False), curve("pretrained", kinds, pretrained=True)]
+    return [curve(f"tried on {kind}", [kind]) for kind in kinds]
+
+
+def _agreement_curves(points: Sequence[Point]) -> list[Curve]:
+    return [
+        Curve(
+            f"seed {point['seed']}",
+            [quarter["apart"] for quarter in point["by_quarter"]],
+            [Estimate("", quarter["value"], quarter["low"], quarter["high"]) for quarter in point["by_quarter"]],
         )
-    return [Panel("", "accuracy on held-out prompts", series)]
-
-
-def _means(
-    points: Sequence[Point], key: str, values: Sequence[Any], kind: str
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Mean accuracy over the seeds at each value."""
-    return np.array([np.mean([p[kind]["value"] for p in points if p[key] == value]) for value in values])
-
-
-def _table(study: Study, points: Sequence[Point], parameters: int) -> list[str]:
-    if study == "agreement":
-        rows = [
-            [str(p["seed"]), _interval(p["agreement"]), f"{p['correlation']:.2f}"]
-            + [f"{quarter['apart']:.2f}: {_interval(quarter)}" for quarter in p["by_quarter"]]
-            for p in points
-        ]
-        quarters = [f"quarter {n} by difference (mean difference: agreement)" for n in range(1, QUARTERS + 1)]
-        return _markdown(["seed", "agreement", "correlation of differences", *quarters], rows)
-    key, name = ACROSS[study]
-    rows = [[f"{p[key]:g}", str(p["seed"]), *(_interval(p[kind]) for kind in KINDS)] for p in points]
-    header = [name, "seed", *(f"accuracy on {kind}" for kind in KINDS)]
-    if study == "size":
-        header.append("paper's fit")
-        rows = [[*row, f"{paper_accuracy(parameters, p['size']):.1%}"] for row, p in zip(rows, points, strict=True)]
-    return _markdown(header, rows)
-
-
-def _interval(record: dict[str, float]) -> str:
-    return f"{record['value']:.1%} [{record['low']:.1%}, {record['high']:.1%}]"
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
+        for point in points
+    ]

@@ -1,7 +1,8 @@
-"""Studies of preference models on comparisons of both kinds, after Bai et al. 2022: scaling (eq. A.1), the
-tension between helpful and harmless, and the agreement of two models.
+"""Studies of preference models on comparisons of both kinds, after Bai et al. 2022: scaling (eq. A.1), pretraining on
+votes, the tension between helpful and harmless, and the agreement of two models.
 
-Every point trains one preference model from scratch and tries it on the same held-out prompts of both kinds.
+Every point trains preference models from scratch and tries them on the same held-out prompts.
+P comparisons that models are tried on.
 """
 
 import math
@@ -14,26 +15,23 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.corpus.rules import DropCounts
-from tutelage.corpus.sources import read_comparisons
-from tutelage.corpus.splits import normalised, split_by_prompt
-from tutelage.dialogue import Comparison, Kind
+from tutelage.corpus.splits import split_by_prompt
+from tutelage.dialogue import Comparison
 from tutelage.evaluation.preference import score_in_parts
+from tutelage.modeling.snapshot import read_card
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import sha256
 from tutelage.plumbing.progress import progress_bar
-from tutelage.statistics.calibration import accuracy
-from tutelage.statistics.intervals import proportion_interval
+from tutelage.statistics.calibration import right
+from tutelage.statistics.intervals import proportion_interval, share_interval
+from tutelage.studies.material import KINDS, SALT, Material
 from tutelage.studies.points import Point, measure_points
 from tutelage.training.mixture import mix
 from tutelage.training.preference import PreferenceSettings, Trained, train_preference_model
 from tutelage.training.rollouts import PreferenceModel
 
-Study = Literal["size", "mixture", "weight", "agreement"]
+Study = Literal["size", "pmp", "mixture", "weight", "agreement"]
 STUDIES: tuple[Study, ...] = get_args(Study)
-KINDS: tuple[Kind, Kind] = ("helpful", "harmless")
-SALT = "studies"  # the same always: a prompt never changes its side
 QUARTERS = 4
 
 Wanted = Iterator[tuple[Mapping[str, Any], Callable[[], Point]]]
@@ -46,51 +44,46 @@ class Scale:
     pairs: int = 400
     """comparisons a preference model is trained on, where they are not what is varied"""
     sizes: tuple[int, ...] = (100, 200, 400, 800, 1600)
-    """numbers of comparisons of the study `size`, those that there are enough for"""
+    """numbers of comparisons of the studies `size` and `pmp`, those that there are enough for"""
     shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     """shares of harmless comparisons of the study `mixture`"""
     weights: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 10.0)
     """λ of the study `weight`"""
     seeds: int = 1
     """runs of every point, each on other comparisons in another order"""
-    held_out: float = 0.2
-    """share of first human turns on which the models are tried"""
-
-
-@dataclass(frozen=True)
-class Material:
-    """Comparisons of both kinds to train on and to try models on, without a common first human turn."""
-
-    train: list[Comparison]
-    tried: list[Comparison]
-    files: dict[str, str]
-    """hash of each file by its kind"""
-
-
-def read_material(helpful: Path, harmless: Path, held_out: float) -> Material:
-    """Both files, split by first human turn.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
-    read: list[Comparison] = []
-    for path, kind in ((helpful, "helpful"), (harmless, "harmless")):
-        read += DropCounts().sift(read_comparisons([path], kind=kind))  # type: ignore[arg-type]
-    train, tried = split_by_prompt(read, held_out, SALT)
-    return Material(train, tried, {"helpful": sha256(helpful), "harmless": sha256(harmless)})
 
 
 def run_study(
-    study: Study, trunk: Trunk, material: Material, scale: Scale, settings: PreferenceSettings, file: Path
+    study: Study,
+    trunk: Trunk,
+    material: Material,
+    scale: Scale,
+    settings: PreferenceSettings,
+    file: Path,
+    initial: Path | None = None,
 ) -> list[Point]:
-    """The points of a study; those that the file holds are not measured again."""
+    """The points of a study; those that the file holds are not measured again.
+
+    Args:
+        initial: the pretrained preference model that the study `pmp` compares with none; of no use to the others.
+
+    Raises:
+        InputError: the file holds points of other data or settings, the comparisons are not of the kinds that the study
+            needs, or `initial` is missing, useless or of another rank, depth or pooling.
+    """
+    _require_kinds(study, material)
+    if (initial is None) == (study == "pmp"):
+        raise InputError(
+            "the study pmp, and no other, compares with a model that was pretrained: make one by "
+            "`tutelage train pmp`, and give its directory by --init"
+        )
     origin = {
         "study": study, "base": trunk.weights_hash, "format": asdict(trunk.encoder.format),
-        "settings": asdict(settings), "files": material.files, "held_out": scale.held_out,
+        "settings": asdict(settings), "files": material.files, "held_out": material.held_out,
+        "initial": read_card(initial).weights_hash if initial else None,
     }  # fmt: skip
-    bench = Bench(trunk, material, settings)
-    wanted = {"size": _sizes, "mixture": _mixtures, "weight": _weights, "agreement": _agreements}[study]
-    return measure_points(file, origin, wanted(bench, scale))
+    bench = Bench(trunk, material, settings, initial)
+    return measure_points(file, origin, _POINTS[study](bench, scale))
 
 
 @dataclass(frozen=True)
@@ -100,49 +93,67 @@ class Bench:
     trunk: Trunk
     material: Material
     settings: PreferenceSettings
+    initial: Path | None = None
 
-    def train(self, comparisons: Sequence[Comparison], seed: int, title: str, **changes: Any) -> Trained:
+    def train(
+        self, comparisons: Sequence[Comparison], seed: int, title: str, initial: Path | None = None, **changes: Any
+    ) -> Trained:
         settings = replace(self.settings, **changes)
         with progress_bar(title, len(comparisons), "pairs") as bar:
             return train_preference_model(
-                self.trunk, "study", comparisons, settings, seed, lambda pairs, _: bar.advance(pairs)
+                self.trunk, "study", comparisons, settings, seed, lambda pairs, _: bar.advance(pairs), initial=initial
             )
 
-    def scores(self, trained: Trained, title: str) -> NDArray[np.float64]:
-        """(P, [chosen, rejected]) of the comparisons that models are tried on."""
+    def differences(self, trained: Trained, title: str) -> NDArray[np.float64]:
+        """(P,) score of the chosen less that of the rejected response."""
         with progress_bar(f"{title}, tried", len(self.material.tried), "pairs") as bar:
             model = PreferenceModel("study", trained.head)
-            return score_in_parts(self.trunk, model, self.material.tried, self.settings.max_tokens, bar.advance)[0]
+            scores_P2, _ = score_in_parts(self.trunk, model, self.material.tried, self.settings.max_tokens, bar.advance)
+        return scores_P2[:, 0] - scores_P2[:, 1]
 
-    def point(self, comparisons: Sequence[Comparison], seed: int, title: str, **changes: Any) -> Point:
+    def point(
+        self, comparisons: Sequence[Comparison], seed: int, title: str, initial: Path | None = None, **changes: Any
+    ) -> Point:
         """Train on the comparisons; accuracy by kind, with intervals over first human turns."""
         started = time.perf_counter()
-        trained = self.train(comparisons, seed, title, **changes)
-        scores_P2 = self.scores(trained, title)
-        return {**self.accuracies(scores_P2), "pairs": trained.pairs, "seconds": time.perf_counter() - started}
+        trained = self.train(comparisons, seed, title, initial, **changes)
+        measured = self.accuracies(self.differences(trained, title))
+        return {**measured, "pairs": trained.pairs, "seconds": time.perf_counter() - started}
 
-    def accuracies(self, scores_P2: NDArray[np.float64]) -> Point:
-        differences = scores_P2[:, 0] - scores_P2[:, 1]
+    def accuracies(self, differences_P: NDArray[np.float64]) -> Point:
+        """By kind: the accuracy with its interval, and the differences themselves."""
         result: Point = {}
-        for kind in KINDS:
-            inside = [
-                i for i, one in enumerate(self.material.tried) if one.kind == kind and np.isfinite(differences[i])
-            ]
-            prompts = [normalised(self.material.tried[i].prompt.first_human_turn) for i in inside]
-            result[kind] = asdict(accuracy(differences[inside], prompts))
+        for kind in self.material.kinds:
+            mine = differences_P[[one.kind == kind for one in self.material.tried]]
+            interval = share_interval(right(mine), self.material.prompts([kind]))
+            result[kind] = {**asdict(interval), "differences": mine.tolist()}
         return result
 
 
 def _sizes(bench: Bench, scale: Scale) -> Wanted:
-    """Accuracy against the number of helpful comparisons (eq. A.1)."""
-    helpful = [one for one in bench.material.train if one.kind == "helpful"]
+    """Accuracy against the number of comparisons (eq. A.1)."""
     for seed in range(scale.seeds):
-        for size in (size for size in scale.sizes if size <= len(helpful)):
-            chosen = mix(helpful, size, None, seed)
+        for size in _enough(scale.sizes, bench.material):
+            chosen = mix(bench.material.train, size, None, seed)
             yield (
                 {"size": size, "seed": seed},
-                lambda chosen=chosen, seed=seed: bench.point(chosen, seed, f"{len(chosen)} helpful pairs"),  # type: ignore[misc]
+                lambda chosen=chosen, seed=seed: bench.point(chosen, seed, f"{len(chosen)} pairs"),  # type: ignore[misc]
             )
+
+
+def _pretrained(bench: Bench, scale: Scale) -> Wanted:
+    """Accuracy on both kinds with and without pretraining, on the same comparisons of both kinds."""
+    for seed in range(scale.seeds):
+        for size in _enough(scale.sizes, bench.material):
+            chosen = mix(bench.material.train, size, None, seed)
+            for initial in (None, bench.initial):
+                title = f"{size} pairs, {'pretrained' if initial else 'from the base'}"
+                yield (
+                    {"pretrained": initial is not None, "size": size, "seed": seed},
+                    lambda chosen=chosen, seed=seed, title=title, initial=initial: bench.point(  # type: ignore[misc]
+                        chosen, seed, title, initial
+                    ),
+                )
 
 
 def _mixtures(bench: Bench, scale: Scale) -> Wanted:
@@ -181,26 +192,58 @@ def _agreement(bench: Bench, scale: Scale, seed: int) -> Point:
     columns = []
     for name, half in zip(("train-PM", "test-PM"), halves, strict=True):
         trained = bench.train(mix(half, min(scale.pairs, len(half)), None, seed), seed, name)
-        columns.append(bench.scores(trained, name))
-    first, second = (scores[:, 0] - scores[:, 1] for scores in columns)
-    there = np.isfinite(first) & np.isfinite(second)
-    prompts = np.array([normalised(one.prompt.first_human_turn) for one in bench.material.tried])[there]
-    same, apart = (np.sign(first) == np.sign(second))[there].astype(float), np.abs(first)[there]
+        columns.append(bench.differences(trained, name))
+    first, second = columns
+    prompts, apart = np.array(bench.material.prompts()), np.abs(first)
+    same = (np.sign(first) == np.sign(second)).astype(float)
     quarters = np.array_split(np.argsort(apart, kind="stable"), QUARTERS)
     return {
-        "correlation": float(np.corrcoef(first[there], second[there])[0, 1]),
+        "correlation": float(np.corrcoef(first, second)[0, 1]),
         "agreement": asdict(proportion_interval(same, prompts.tolist())),
         "by_quarter": [
             {"apart": float(apart[part].mean()), **asdict(proportion_interval(same[part], prompts[part].tolist()))}
             for part in quarters
         ],
-        "train_pm": bench.accuracies(columns[0]), "test_pm": bench.accuracies(columns[1]),
+        "train_pm": bench.accuracies(first), "test_pm": bench.accuracies(second),
         "seconds": time.perf_counter() - started,
     }  # fmt: skip
 
 
+def _require_kinds(study: Study, material: Material) -> None:
+    """Raises InputError where comparisons are not of the kinds that the study is about."""
+    kinds = material.kinds
+    if study == "size" and kinds != ["helpful"]:
+        raise InputError("the study size is of helpful comparisons: give these alone, by --helpful")
+    if study in ("mixture", "weight") and len(kinds) < len(KINDS):
+        raise InputError(f"the study {study} needs comparisons of both kinds: give --helpful and --harmless")
+
+
+def _enough(sizes: Sequence[int], material: Material) -> list[int]:
+    """The sizes that there are comparisons for."""
+    return [size for size in sizes if size <= len(material.train)]
+
+
+_POINTS: Mapping[Study, Callable[[Bench, Scale], Wanted]] = {
+    "size": _sizes,
+    "pmp": _pretrained,
+    "mixture": _mixtures,
+    "weight": _weights,
+    "agreement": _agreements,
+}
+
+
 def paper_accuracy(parameters: float, comparisons: float) -> float:
-    """The paper's fit of a helpful preference model's accuracy (eq. A.1; natural logarithms)."""
+    """The paper's fit of a helpful preference model's accuracy (eq. A.1; natural logarithms).
+
+    Args:
+        parameters: of the model's layers; embeddings do not count.
+    """
     if min(parameters, comparisons) <= 0:
         raise InputError("the fit of eq. A.1 needs at least one parameter and one comparison")
     return 0.72 + 0.007 * math.log(parameters / 1e11) + 0.015 * math.log(comparisons / 8e4)
+
+
+def parameters_below(trunk: Trunk, layers: int | None) -> int:
+    """Weights of the linear maps of the first `layers` layers (None: all), which is how the paper counts its sizes."""
+    depth = int(trunk.model.config.num_hidden_layers)
+    return sum(layer.base.weight.numel() for layer in trunk.adapted_layers) * (layers or depth) // depth

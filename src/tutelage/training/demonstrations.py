@@ -23,7 +23,7 @@ from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.packing import Ids, equal_steps, packed_rows
-from tutelage.training.schedule import linear_to_0
+from tutelage.training.schedule import rate_factor
 
 Metrics = dict[str, Any]
 TOO_LONG = "the dialogue is longer than max_tokens"
@@ -102,8 +102,11 @@ def train_on_demonstrations(
     settings: DemonstrationSettings,
     seed: int,
     on_step: Callable[[int, Metrics], None] = lambda dialogues, metrics: None,
+    temperature: float = 1.0,
 ) -> list[Metrics]:
     """Train a policy; the adapter is made anew on the trunk.
+
+    `temperature` divides the logits, as in sampling: it is part of the policy that learns.
 
     Returns the loss curve: of each step the mean loss an assistant token (nats, before the step), tokens, dialogues,
     gradient norm.
@@ -121,27 +124,32 @@ def train_on_demonstrations(
         optimizer = MasterAdamW((parameters, settings.learning_rate), clip_norm=settings.clip_norm)
         steps = equal_steps(len(dialogues), settings.batch_dialogues, settings.epochs, np.random.default_rng(seed))
         for step, batch in enumerate(steps):
-            factor = linear_to_0(step, len(steps), settings.warmup)
+            rate = rate_factor(step, len(steps), settings.warmup, "linear")
             parts = [part for place in batch for part in dialogues[place]]
-            measured = _step(trunk, optimizer, parts, settings.token_budget, factor)
+            measured = _step(trunk, optimizer, parts, settings.token_budget, rate, temperature)
             metrics.append({"step": step, "dialogues": len(batch), **measured})
             on_step(len(batch), measured)
     return metrics
 
 
 def _step(
-    trunk: Trunk, optimizer: MasterAdamW, batch: Sequence[Demonstration], token_budget: int, rate_factor: float
+    trunk: Trunk,
+    optimizer: MasterAdamW,
+    batch: Sequence[Demonstration],
+    token_budget: int,
+    rate: float,
+    temperature: float,
 ) -> Metrics:
     total, tokens = 0.0, 0
     opening = common_opening(batch)
     for rows, places in packed_rows(trunk, opening, _behind(opening, batch), token_budget):
-        loss_A = spoken_losses(trunk, rows, spoken_mask(batch, places, len(opening)))
+        loss_A = spoken_losses(trunk, rows, spoken_mask(batch, places, len(opening)), temperature)
         loss = loss_A.sum()
         optimizer.accumulate(loss)
         total, tokens = total + loss.item(), tokens + len(loss_A)
     if not math.isfinite(total):
         raise CheckFailed(f"the loss on demonstrations is {total}; lower the learning rate")
-    norm = optimizer.step(tokens, rate_factor)
+    norm = optimizer.step(tokens, rate)
     return {"loss": total / tokens, "tokens": tokens, "gradient_norm": norm}
 
 
@@ -183,9 +191,9 @@ def spoken_mask(parts: Sequence[Demonstration], places: Sequence[int], opening: 
     return torch.tensor([spoken for place in places for spoken in parts[place].spoken[opening:]])
 
 
-def spoken_losses(trunk: Trunk, rows: Rows, spoken_T: Tensor) -> Tensor:
+def spoken_losses(trunk: Trunk, rows: Rows, spoken_T: Tensor, temperature: float = 1.0) -> Tensor:
     """-log p (A,) of the assistant's tokens alone, with the adapter in use; no other token takes part."""
     kept_T = spoken_T.to(trunk.device)
     only = replace(rows, before_T=rows.before_T[kept_T], targets_T=rows.targets_T[kept_T])
-    logprobs_A, _ = trunk.logprobs_T(trunk.hidden_RLD(rows), only, temperature=1.0)
+    logprobs_A, _ = trunk.logprobs_T(trunk.hidden_RLD(rows), only, temperature)
     return -logprobs_A

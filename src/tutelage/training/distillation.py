@@ -23,7 +23,7 @@ from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.packing import equal_steps, packed_rows
-from tutelage.training.schedule import linear_to_0
+from tutelage.training.schedule import rate_factor
 from tutelage.training.teacher import Teacher, class_logprobs
 
 HEAD_CHUNK = 256  # tokens whose logits and their slopes are there at once
@@ -83,8 +83,8 @@ def train_student(
         optimizer = MasterAdamW((parameters, settings.learning_rate), clip_norm=settings.clip_norm)
         steps = equal_steps(len(places), settings.batch_passages, 1, np.random.default_rng(seed))
         for step, batch in enumerate(steps):
-            factor = linear_to_0(step, len(steps), settings.warmup)
-            measured = _step(trunk, optimizer, teacher, [places[number] for number in batch], settings, factor)
+            rate = rate_factor(step, len(steps), settings.warmup, "linear")
+            measured = _step(trunk, optimizer, teacher, [places[number] for number in batch], settings, rate)
             metrics.append({"step": step, **measured})
             on_step(len(batch), measured)
     return metrics
@@ -96,7 +96,7 @@ def _step(
     teacher: Teacher,
     places: Sequence[int],
     settings: DistillationSettings,
-    rate_factor: float,
+    rate: float,
 ) -> Metrics:
     total, tokens = 0.0, 0
     texts = [teacher.passages[place].ids for place in places]
@@ -107,7 +107,7 @@ def _step(
         total, tokens = total + loss.item(), tokens + len(kl_T)
     if not math.isfinite(total):
         raise CheckFailed(f"the distillation loss is {total}; lower the learning rate")
-    norm = optimizer.step(tokens, rate_factor)
+    norm = optimizer.step(tokens, rate)
     return {"loss": total / tokens, "tokens": tokens, "passages": len(places), "gradient_norm": norm}
 
 

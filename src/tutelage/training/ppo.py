@@ -11,6 +11,7 @@ The metrics of a step, in this order, where they apply; all are means over the b
                                of the KL to the initial policy
     kl_weight                  λ_KL in force
     length, truncated          tokens; share of responses that were cut off
+    repetition, refusals       share of word triples said before in the same response; of responses that refuse
     explained_variance, value_loss      of the critic before it learnt from the batch; its loss while it learnt
     entropy, clip_fraction, gradient_norm, learning_rate    nats a token; share of tokens; before clipping; in force
     mismatch_p50, _p90, _p99   at step 0: quantiles of the gap between sampler's and trainer's log-probs, nats a token
@@ -34,6 +35,7 @@ from tutelage.training.policy_settings import PolicySettings, PPOSettings
 from tutelage.training.prompt_order import PromptSource, step_plans
 from tutelage.training.rewards import check_scores
 from tutelage.training.rollouts import PreferenceModel, RolloutBatch
+from tutelage.training.watching import text_measures
 
 OnStep = Callable[[Sequence[Metrics], RolloutBatch], None]
 
@@ -186,4 +188,5 @@ def describe(batch: RolloutBatch, settings: PolicySettings) -> Metrics:
         "sqrt_kl": float(np.sqrt(max(initial, 0.0))),
         "length": float(np.mean([len(rollout.sample.ids) for rollout in rollouts])),
         "truncated": float(np.mean([rollout.truncated for rollout in rollouts])),
+        **text_measures([rollout.sample.text for rollout in rollouts]),
     }

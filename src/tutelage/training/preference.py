@@ -39,7 +39,7 @@ class PreferenceSettings:
     head_learning_rate: float = 2e-3
     """of the score head, likewise"""
     schedule: Schedule = "constant"
-    """of both after the warm-up: `constant`, or `linear` or `cosine` towards 0"""
+    """of both, besides the warm-up: `constant`, or `linear` or `cosine` towards 0"""
     warmup: int = 3
     """steps over which the learning rates rise"""
     epochs: int = 1

@@ -9,22 +9,12 @@ Schedule = Literal["constant", "linear", "cosine"]
 def rate_factor(step: int, steps: int, warmup: int, schedule: Schedule) -> float:
     """What the learning rate is multiplied by at a step (from 0) of `steps`.
 
-    It rises over the first `warmup` steps to 1; then it stays there, or falls towards 0, reached behind the last step,
-    on a line or on half a cosine.
+    `constant` is 1; `linear` and `cosine` fall from 1 at the first step towards 0, reached behind the last one, on a
+    line or on half a cosine. Over the first `warmup` steps the factor is that times a rise from 1 / warmup to 1.
     """
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    if schedule == "linear":
-        return 1 - done
-    if schedule == "cosine":
-        return (1 + math.cos(math.pi * done)) / 2
-    return 1.0
-
-
-def linear_to_0(step: int, steps: int, warmup: int) -> float:
-    """The factor of the learning rate: up to 1 over `warmup` steps, and from the first step on linearly down to 0."""
-    return min(1.0, (step + 1) / warmup) * (1 - step / steps)
+    done = step / steps
+    falling = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    return min(1.0, (step + 1) / warmup) * falling[schedule]
 
 
 def halved(responses: int, every: int | None) -> float:

@@ -23,6 +23,7 @@ from tutelage.modeling.rows import token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import replacing
+from tutelage.sampling.cache import PromptCache
 from tutelage.training.passages import Ids, Passage, PassageKind, around_turn
 
 KEPT = 50
@@ -127,8 +128,8 @@ class Prompted:
     def __init__(self, trunk: Trunk, opening: Ids) -> None:
         self._trunk = trunk
         self._length = len(opening)
-        self._cache = OpeningCache()
-        self._last_D = self._pass(0, [opening])[0, -1]
+        self._opening = PromptCache()
+        self._last_D = self._pass(0, [opening], self._opening)[0, -1]
 
     def states(self, passages: Sequence[Ids]) -> list[Tensor]:
         """Of each passage, the states (S, D) that predict its tokens, the first one's from the opening's last token.
@@ -142,12 +143,12 @@ class Prompted:
                 f"a prompt of {self._length} tokens and a passage of {width} exceed the base's context of "
                 f"{self._trunk.context}; lower --max-tokens, give a shorter prompt, or choose another base"
             )
-        hidden_BSD = self._pass(self._length, passages)
+        hidden_BSD = self._pass(self._length, passages, PromptCache(self._opening))
         first_B1D = self._last_D.expand(len(passages), 1, -1)
         ahead_BSD = torch.cat([first_B1D, hidden_BSD[:, :-1]], 1)
         return [ahead_SD[: len(passage)] for ahead_SD, passage in zip(ahead_BSD, passages, strict=True)]
 
-    def _pass(self, before: int, passages: Sequence[Ids]) -> Tensor:
+    def _pass(self, before: int, passages: Sequence[Ids], cache: PromptCache) -> Tensor:
         """Passages behind `before` cached tokens, padded on the right: what stands there, no token of theirs sees."""
         width = max(map(len, passages))
         padded = [list(passage) + [0] * (width - len(passage)) for passage in passages]
@@ -155,22 +156,7 @@ class Prompted:
         positions_BS = torch.arange(before, before + width, device=self._trunk.device).expand(len(passages), -1)
         causal_SL = torch.ones(width, before + width, dtype=torch.bool, device=self._trunk.device).tril(before)
         with self._trunk.using(None):
-            return self._trunk.decode_BQD(ids_BS, positions_BS, causal_SL[None, None], self._cache)
-
-
-class OpeningCache:
-    """Keys and values of the first pass, put before those of every row of the passes that follow."""
-
-    def __init__(self) -> None:
-        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """What the models of `transformers` call in each layer."""
-        if layer not in self._layers:
-            self._layers[layer] = key, value
-            return key, value
-        first_key, first_value = (part.expand(len(key), -1, -1, -1) for part in self._layers[layer])
-        return torch.cat([first_key, key], 2), torch.cat([first_value, value], 2)
+            return self._trunk.decode_BQD(ids_BS, positions_BS, causal_SL[None, None], cache)
 
 
 # The file: one safetensors with the manifest in its header.

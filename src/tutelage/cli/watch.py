@@ -1,0 +1,101 @@
+"""`tutelage runs rl` and `tutelage runs watch`: one training of a policy, as a page and in the terminal."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from tyro.conf import Positional
+
+from tutelage.plumbing.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunsRL:
+    """Write the page of one training of a policy, also while it runs: reward against √KL with its line, where the two
+    preference models part, what the answers are like, samples, the health of training."""
+
+    directory: Positional[Path]
+    """What `tutelage train ppo` (rloo, grpo, best-of-n) writes, or a round's policy in a run of the loop."""
+    out: Path | None = None
+    """The HTML file to write; None: rl.html in the directory."""
+    json: bool = False
+    """Print one JSON object on standard output."""
+
+    def run(self) -> dict[str, Any]:
+        from tutelage.report.rl_page import findings, read_run, write_rl_page
+
+        run, out = read_run(self.directory), self.out or self.directory / "rl.html"
+        write_rl_page(run, out)
+        return {"name": run["name"], **findings(run["steps"]), "page": str(out)}
+
+    def show(self, result: dict[str, Any]) -> None:
+        from tutelage.report.rl_page import headline
+
+        console = Console()
+        console.print(headline(result), highlight=False)
+        for name, key in (("train-PM", "line"), ("held-out PM", "heldout_line")):
+            if line := result[key]:
+                console.print(
+                    f"{name}: {line['slope']:+.2f} [{line['low']:+.2f}, {line['high']:+.2f}] nats per √nat, "
+                    f"R² {line['r_squared']:.2f}",
+                    highlight=False,
+                )
+        console.print(f"page: {result['page']}", highlight=False)
+
+
+@dataclass(frozen=True)
+class RunsWatch:
+    """Watch a training of a policy in the terminal while it runs; ends with it, or by Ctrl-C (which the training does
+    not hear)."""
+
+    directory: Positional[Path]
+    """The directory in which the training writes metrics.jsonl."""
+    every: float = 2.0
+    """Seconds between two looks."""
+    once: bool = False
+    """Show how it stands now, and end; --json implies it."""
+    json: bool = False
+    """Print one JSON object on standard output."""
+
+    def run(self) -> dict[str, Any]:
+        from tutelage.report.rl_page import findings
+
+        if self.every <= 0:
+            raise InputError(f"--every must be above 0, not {self.every}")
+        if not (self.once or self.json):
+            self._follow()
+        steps = read_steps(self.directory / "metrics.jsonl")
+        return {"directory": str(self.directory), **findings(steps)}
+
+    def show(self, result: dict[str, Any]) -> None:
+        if self.once:
+            from tutelage.report.terminal import live_view
+
+            Console().print(live_view(read_steps(self.directory / "metrics.jsonl")))
+
+    def _follow(self) -> None:
+        from tutelage.report.rl_page import is_finished
+        from tutelage.report.terminal import live_view
+
+        file = self.directory / "metrics.jsonl"
+        with Live(live_view(read_steps(file)), console=Console(), auto_refresh=False) as live:
+            try:
+                while not is_finished(self.directory):
+                    time.sleep(self.every)
+                    live.update(live_view(read_steps(file)), refresh=True)
+            except KeyboardInterrupt:
+                return
+
+
+def read_steps(file: Path) -> list[dict[str, Any]]:
+    """The steps so far: the file is replaced whole after every one.
+
+    Raises:
+        InputError: not there, or no such file.
+    """
+    from tutelage.plumbing.files import read_jsonl
+
+    return [line.record for line in read_jsonl(file)]

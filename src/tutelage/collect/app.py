@@ -1,0 +1,89 @@
+"""The workers' app, put together: routes, guards, pages for errors."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from tutelage.collect.gate import GatedRoute
+from tutelage.collect.model_client import Answerer
+from tutelage.collect.pages import error_page
+from tutelage.collect.routes import ROUTERS
+from tutelage.collect.security import LOG, Shield
+from tutelage.collect.settings import Settings
+from tutelage.collect.site import Site
+from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
+
+LONGEST_BODY = 256 * 1024  # bytes of a form
+
+SENTENCES = {
+    400: "The request cannot be read.",
+    403: "This is not allowed.",
+    404: "There is nothing here.",
+    405: "This page cannot be used that way.",
+    409: "This was already done, perhaps in another tab.",
+    413: "That is too long.",
+    422: "Something in the form is missing or not possible.",
+    429: "That was a little too quick. Wait a moment, then try again.",
+    503: "The server is busy or its disk is full. What you wrote is kept on this page; try again in a moment.",
+}
+
+REFUSALS: dict[type[Exception], int] = {NotFound: 404, Forbidden: 403, Conflict: 409, Unavailable: 503}
+
+
+def make_app(settings: Settings, database: Database, answerer: Answerer) -> FastAPI:
+    """The ASGI app of one server process.
+
+    Raises:
+        ValueError: a route is not guarded by the policy table.
+    """
+    # The schema stays readable by `app.openapi()`; no route serves it.
+    app = FastAPI(title="Tutelage", openapi_url=None, max_body_size=LONGEST_BODY)
+    app.state.site = Site(settings, database, answerer)
+    for router in ROUTERS:
+        _require_gate(router)
+        app.include_router(router)
+    app.add_middleware(Shield, tls=settings.tls)
+    app.add_exception_handler(StarletteHTTPException, _refusal)
+    app.add_exception_handler(RequestValidationError, _bad_form)
+    for refusal, status in REFUSALS.items():
+        app.add_exception_handler(refusal, _answer_with(status))
+    return app
+
+
+def _require_gate(router: APIRouter) -> None:
+    for route in router.routes:
+        if not isinstance(route, GatedRoute):
+            raise ValueError(f"the route {route} is not guarded: make its router with route_class=GatedRoute")
+
+
+def _refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    if error.status_code == HTTPStatus.SEE_OTHER:
+        return RedirectResponse((error.headers or {})["Location"], HTTPStatus.SEE_OTHER)
+    standard = HTTPStatus(error.status_code).phrase
+    given = error.detail if error.detail != standard else None
+    return error_page(request, error.status_code, given or SENTENCES.get(error.status_code, standard), error.headers)
+
+
+def _bad_form(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    if any(problem["loc"][0] == "path" for problem in error.errors()):
+        return error_page(request, 404, SENTENCES[404])
+    fields = sorted({str(problem["loc"][-1]) for problem in error.errors()})
+    return error_page(request, 422, f"{SENTENCES[422]} Look at: {', '.join(fields)}.")
+
+
+def _answer_with(status: int) -> Callable[[Request, Exception], Response]:
+    """A page for what the database refuses. It says no more than the status: the reason may name what is not theirs."""
+
+    def answer(request: Request, error: Exception) -> Response:
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            LOG.warning("unavailable: %s", error)
+        return error_page(request, status, SENTENCES[status])
+
+    return answer

@@ -1,0 +1,30 @@
+"""What all forms carry. Fields that a form does not have are refused."""
+
+from typing import Annotated
+
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from tutelage.feedback.database.once import LONGEST_KEY
+
+
+class Sent(BaseModel):
+    """A form of ours; `csrf` was looked at by the gate."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    csrf: str = ""
+
+
+class Keyed(Sent):
+    """A form that may arrive twice (a lost connection, an impatient click) and is carried out once."""
+
+    key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
+
+
+LARGEST_TURN = 2**31 - 1
+
+# Anything else in an address is no id of ours, and is answered like one that is not there.
+ConversationId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+WorkerId = ConversationId
+TurnId = Annotated[int, Path(ge=1, le=LARGEST_TURN)]

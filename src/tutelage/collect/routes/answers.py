@@ -1,0 +1,68 @@
+"""The two answers of a turn as they come. No database connection is held while they do."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from tutelage.collect.answers import AnswerEvent, Finished
+from tutelage.collect.forms import TurnId
+from tutelage.collect.gate import GatedRoute, principal_of
+from tutelage.collect.practice import practice_answers
+from tutelage.collect.site import Site, site_of
+from tutelage.collect.streaming import ANSWERED, request_of, stream_turn
+from tutelage.feedback.database.conversations import Conversations
+from tutelage.feedback.database.planning import Plan
+from tutelage.feedback.database.principal import Principal
+from tutelage.feedback.database.thread import Answer
+
+router = APIRouter(route_class=GatedRoute)
+
+# Without the second, a proxy in front would collect the words and send them in lumps.
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@router.get("/turns/{turn}/answers")
+async def follow(request: Request, turn: TurnId) -> StreamingResponse:
+    """Server-sent events: see `streaming.stream_turn`. Begins the answers, or joins those that are under way."""
+    site, principal = site_of(request), principal_of(request)
+    plan = await run_in_threadpool(_plan, site, principal, turn)
+    events = _already() if plan is None else _stream(site, principal, plan)
+    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
+
+
+def _plan(site: Site, principal: Principal, turn: int) -> Plan | None:
+    """What answers the turn; None where it has its answers, or wants none any more."""
+    with site.database.writing() as session:
+        own = Conversations(session, principal)
+        return own.claim(turn) or own.plan(turn)
+
+
+async def _already() -> AsyncIterator[str]:
+    yield ANSWERED
+
+
+def _stream(site: Site, principal: Principal, plan: Plan) -> AsyncIterator[str]:
+    def stored(a: Finished, b: Finished) -> None:
+        with site.database.writing() as session:
+            both = (Answer(a.text, a.finish), Answer(b.text, b.finish))
+            Conversations(session, principal).answers_finished(plan.turn_id, plan.attempt, both)
+
+    def given_up() -> None:
+        with site.database.writing() as session:
+            Conversations(session, principal).answers_failed(plan.turn_id, plan.attempt)
+
+    async def store(a: Finished, b: Finished) -> None:
+        await run_in_threadpool(stored, a, b)
+
+    async def lose(reason: str) -> None:
+        await run_in_threadpool(given_up)
+
+    return stream_turn(_events(site, plan), store, lose)
+
+
+def _events(site: Site, plan: Plan) -> AsyncGenerator[AnswerEvent]:
+    if plan.answers[0].snapshot is None:
+        return practice_answers(plan.dialogue)
+    return site.answerer.follow(request_of(plan))

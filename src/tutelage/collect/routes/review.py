@@ -1,0 +1,161 @@
+"""Spot-checks: a blind judgment, then the whole conversation, then a verdict on writing and judging apart."""
+
+import re
+from typing import Annotated, NamedTuple, get_args
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import Field, StringConstraints
+
+from tutelage.collect.forms import ConversationId, Keyed, Sent, TurnId
+from tutelage.collect.gate import GatedRoute, principal_of
+from tutelage.collect.pages import go, page
+from tutelage.collect.security import safe_path
+from tutelage.collect.site import site_of
+from tutelage.collect.words import MODES, POSITIONS, REPORT_REASONS, choice_of
+from tutelage.feedback.database.others import OthersTurns
+from tutelage.feedback.database.refusals import Conflict, NotFound
+from tutelage.feedback.database.reviews import Reviews, SubjectKind
+from tutelage.feedback.database.tables import CheckReason, Verdict
+from tutelage.feedback.database.texts import LONGEST_COMMENT
+from tutelage.feedback.database.workers import Workers
+
+router = APIRouter(route_class=GatedRoute)
+
+SHOWN = 30  # reports and exclusions
+
+
+class Door(NamedTuple):
+    name: str
+    meaning: str
+
+
+DOORS: dict[CheckReason, Door] = {
+    "random": Door("Any", "Drawn by lot from all finished conversations."),
+    "flagged": Door("Reported", "Somebody reported a problem with the conversation."),
+    "too_fast": Door("Very fast", "Judged within two seconds of seeing both answers."),
+    "new_worker": Door("New workers", "Of workers with fewer than twenty judgments."),
+}
+
+Comment = Annotated[str, Field(max_length=LONGEST_COMMENT)]
+
+
+class NextForm(Sent):
+    reason: CheckReason
+
+
+class BlindForm(Keyed):
+    position: Annotated[int, Field(ge=1, le=POSITIONS)]
+    milliseconds: Annotated[int, Field(ge=0, le=10**9)] | None = None
+
+
+class VerdictForm(Keyed):
+    writing: Verdict
+    judging: Verdict
+    remark: Comment = ""
+    message: Comment = ""
+
+
+class SampleForm(Sent):
+    passed: bool
+
+
+class ExclusionForm(Sent):
+    kind: SubjectKind
+    subject: Annotated[str, Field(pattern="^[0-9a-f]{1,16}$")]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
+    back: str = "/review"
+
+
+@router.get("/review")
+def queue(request: Request) -> HTMLResponse:
+    """What there is to check."""
+    return _queue(request)
+
+
+@router.post("/review/next")
+def next_turn(request: Request, form: Annotated[NextForm, Form()]) -> Response:
+    """A turn that was begun on, or another one."""
+    with site_of(request).database.writing() as session:
+        turn = OthersTurns(session, principal_of(request), "review").next(form.reason)
+    if turn is None:
+        return _queue(request, f"{DOORS[form.reason].name}: nothing is left to check.")
+    return go("/review/turns/{turn}", turn=turn.turn_id)
+
+
+@router.get("/review/turns/{turn}")
+def show(request: Request, turn: TurnId) -> HTMLResponse:
+    """The turn: blind until the reviewer has judged it, open from then on."""
+    with site_of(request).database.reading() as session:
+        principal = principal_of(request)
+        blind = OthersTurns(session, principal, "review").given(turn)
+        if blind is not None:
+            return page(request, "review_turn.html.j2", turn=blind, words=MODES[blind.mode])
+        opened = Reviews(session, principal).opened(turn)
+    return page(
+        request, "review_verdict.html.j2", turn=turn, worker=opened.worker_id, thread=opened.thread,
+        agreed=opened.agreed, verdicts=get_args(Verdict),
+    )  # fmt: skip
+
+
+@router.post("/review/turns/{turn}/judgment")
+def judge(request: Request, turn: TurnId, form: Annotated[BlindForm, Form()]) -> RedirectResponse:
+    """The reviewer's own judgment; one that stands already is shown as it stands."""
+    side, strength = choice_of(form.position)
+    try:
+        with site_of(request).database.writing() as session:
+            others = OthersTurns(session, principal_of(request), "review")
+            others.judge(turn, side, strength, key=form.key, milliseconds=form.milliseconds)
+    except Conflict:
+        pass
+    return go("/review/turns/{turn}", turn=turn)
+
+
+@router.post("/review/turns/{turn}/verdict")
+def decide(request: Request, turn: TurnId, form: Annotated[VerdictForm, Form()]) -> Response:
+    """Store the verdict, and tell the worker what there is to tell."""
+    try:
+        with site_of(request).database.writing() as session:
+            reviews = Reviews(session, principal_of(request))
+            opened = reviews.opened(turn)
+            reviews.decide(turn, form.writing, form.judging, form.remark, key=form.key)
+            if form.message.strip():
+                Workers(session, principal_of(request)).note(opened.worker_id, form.message, opened.thread.id)
+    except Conflict:
+        return _queue(request, "You gave your verdict on this turn already; it stands.", 409)
+    return go("/review")
+
+
+@router.get("/review/conversations/{conversation}")
+def conversation(request: Request, conversation: ConversationId) -> HTMLResponse:
+    """Any conversation, whole."""
+    with site_of(request).database.reading() as session:
+        worker, thread = Reviews(session, principal_of(request)).thread(conversation)
+    return page(request, "review_conversation.html.j2", worker=worker, thread=thread)
+
+
+@router.post("/review/samples/{sample}")
+def decide_sample(request: Request, sample: TurnId, form: Annotated[SampleForm, Form()]) -> RedirectResponse:
+    """Let somebody in, or not yet."""
+    with site_of(request).database.writing() as session:
+        Workers(session, principal_of(request)).decide(sample, form.passed)
+    return go("/review")
+
+
+@router.post("/review/exclusions")
+def exclude(request: Request, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
+    """Leave a turn, a conversation or a worker out of later exports."""
+    if form.kind == "turn" and not re.fullmatch("[0-9]{1,9}", form.subject):
+        raise NotFound(f"no turn {form.subject}")
+    with site_of(request).database.writing() as session:
+        Reviews(session, principal_of(request)).exclude(form.kind, form.subject, form.reason)
+    return RedirectResponse(safe_path(form.back), 303)
+
+
+def _queue(request: Request, problem: str = "", status: int = 200) -> HTMLResponse:
+    with site_of(request).database.reading() as session:
+        reviews, workers = Reviews(session, principal_of(request)), Workers(session, principal_of(request))
+        return page(
+            request, "review.html.j2", status, doors=DOORS, samples=workers.undecided(), flags=reviews.flags(SHOWN),
+            exclusions=reviews.exclusions(SHOWN), reasons=REPORT_REASONS, problem=problem,
+        )  # fmt: skip

@@ -1,0 +1,236 @@
+"""A conversation: how it begins, its turns, its end. Each handler is one step of `Conversations`, then its page."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import Field
+
+from tutelage.collect.caps import red_team_time
+from tutelage.collect.forms import LARGEST_TURN, ConversationId, Keyed, TurnId
+from tutelage.collect.gate import GatedRoute, principal_of
+from tutelage.collect.pages import go, page
+from tutelage.collect.site import site_of
+from tutelage.collect.talk_page import talk_page
+from tutelage.collect.words import POSITIONS, TOPICS, choice_of
+from tutelage.feedback.database.conversations import Conversations
+from tutelage.feedback.database.refusals import Conflict
+from tutelage.feedback.database.tables import FlagReason, Mode
+from tutelage.feedback.database.texts import LONGEST_COMMENT, LONGEST_GOAL, LONGEST_TEXT
+from tutelage.feedback.database.workers import Profile
+
+router = APIRouter(route_class=GatedRoute)
+
+STANDS = "This was already done, perhaps in another tab. What you see here is what stands."
+
+Score = Annotated[int, Field(ge=1, le=5)]
+Step = Callable[[Conversations], object]
+
+
+class RedTeamBeginning(Keyed):
+    goal: Annotated[str, Field(max_length=LONGEST_GOAL)]
+    categories: list[str] = Field(default_factory=list)
+
+
+class Message(Keyed):
+    text: Annotated[str, Field(max_length=LONGEST_TEXT)]
+
+
+class Choice(Keyed):
+    position: Annotated[int, Field(ge=1, le=POSITIONS)]
+    both_bad: bool = False
+    milliseconds: Annotated[int, Field(ge=0, le=10**9)] | None = None
+
+
+class Report(Keyed):
+    reason: FlagReason
+    text: Annotated[str, Field(max_length=LONGEST_COMMENT)] = ""
+    turn: Annotated[int, Field(ge=1, le=LARGEST_TURN)] | None = None
+
+
+class Ending(Keyed):
+    rating: Score | None = None
+    success: Score | None = None
+    harm: Score | None = None
+    actionability: Score | None = None
+    distressing: bool | None = None
+    tags: list[str] = Field(default_factory=list)
+    comment: Annotated[str, Field(max_length=LONGEST_COMMENT)] = ""
+
+
+@router.post("/talk/practice")
+def begin_practice(request: Request, form: Annotated[Keyed, Form()]) -> RedirectResponse:
+    return _begin(request, "practice", form.key)
+
+
+@router.post("/talk/helpful")
+def begin_helpful(request: Request, form: Annotated[Keyed, Form()]) -> RedirectResponse:
+    return _begin(request, "helpful", form.key)
+
+
+@router.post("/talk/compare")
+def begin_compare(request: Request, form: Annotated[Keyed, Form()]) -> RedirectResponse:
+    return _begin(request, "compare", form.key)
+
+
+@router.post("/talk/red-team")
+def begin_red_team(request: Request, form: Annotated[RedTeamBeginning, Form()]) -> Response:
+    if _must_rest(request):
+        return _rest_page(request, 409)
+    if not form.goal.strip():
+        return _red_team_start(request, 422, "Say in a sentence what you will try to make it do.")
+    return _begin(request, "red_team", form.key, form.goal, [word for word in form.categories if word in TOPICS])
+
+
+@router.get("/red-team")
+def red_team_start(request: Request) -> Response:
+    """What will you try to make it do?"""
+    return go("/rest") if _must_rest(request) else _red_team_start(request)
+
+
+@router.get("/rest")
+def rest(request: Request) -> HTMLResponse:
+    """The pause screen of red-team work."""
+    return _rest_page(request)
+
+
+@router.get("/talk/{conversation}")
+def show(request: Request, conversation: ConversationId) -> HTMLResponse:
+    return talk_page(request, conversation)
+
+
+@router.post("/talk/{conversation}/message")
+def message(request: Request, conversation: ConversationId, form: Annotated[Message, Form()]) -> Response:
+    if _is_red_team(request, conversation) and _must_rest(request):
+        return _rest_page(request, 409)  # not 200, or the page would forget the draft
+    return _step(request, conversation, lambda own: own.ask(conversation, form.text, key=form.key))
+
+
+@router.post("/turns/{turn}/judgment")
+def judgment(request: Request, turn: TurnId, form: Annotated[Choice, Form()]) -> Response:
+    side, strength = choice_of(form.position)
+    return _turn_step(
+        request,
+        turn,
+        lambda own: own.judge(
+            turn, side, strength, key=form.key, milliseconds=form.milliseconds, both_bad=form.both_bad
+        ),
+    )
+
+
+@router.post("/turns/{turn}/undo")
+def undo(request: Request, turn: TurnId, form: Annotated[Keyed, Form()]) -> Response:
+    return _turn_step(request, turn, lambda own: own.undo(turn, key=form.key))
+
+
+@router.post("/turns/{turn}/edit")
+def edit(request: Request, turn: TurnId, form: Annotated[Message, Form()]) -> Response:
+    return _turn_step(request, turn, lambda own: own.edit(turn, form.text, key=form.key))
+
+
+@router.post("/turns/{turn}/skip")
+def skip(request: Request, turn: TurnId, form: Annotated[Keyed, Form()]) -> Response:
+    return _turn_step(request, turn, lambda own: own.skip(turn, key=form.key))
+
+
+@router.post("/talk/{conversation}/report")
+def report(request: Request, conversation: ConversationId, form: Annotated[Report, Form()]) -> Response:
+    return _step(
+        request,
+        conversation,
+        lambda own: own.report(conversation, form.reason, form.text, form.turn, key=form.key),
+        "Thank you. A reviewer will read it.",
+    )
+
+
+@router.post("/talk/{conversation}/withdraw")
+def withdraw(request: Request, conversation: ConversationId, form: Annotated[Keyed, Form()]) -> Response:
+    return _step(request, conversation, lambda own: own.withdraw(conversation, key=form.key))
+
+
+@router.get("/talk/{conversation}/end")
+def ask_end(request: Request, conversation: ConversationId) -> HTMLResponse:
+    return _end_page(request, conversation)
+
+
+@router.post("/talk/{conversation}/end")
+def end(request: Request, conversation: ConversationId, form: Annotated[Ending, Form()]) -> Response:
+    scores = form.model_dump(include={"rating", "success", "harm", "actionability", "distressing", "comment"})
+    tags = [word for word in form.tags if word in TOPICS]
+    try:
+        _write(request, lambda own: own.end(conversation, key=form.key, tags=tags, **scores))
+    except Conflict:
+        return talk_page(request, conversation, 409, STANDS)
+    except ValueError as error:
+        return _end_page(request, conversation, 422, str(error))
+    return go("/")
+
+
+def _begin(
+    request: Request, mode: Mode, key: str, goal: str = "", categories: list[str] | None = None
+) -> RedirectResponse:
+    site = site_of(request)
+    with site.database.writing() as session:
+        conversation = Conversations(session, principal_of(request)).start(mode, goal, categories or (), key=key)
+    return go("/talk/{conversation}", conversation=conversation)
+
+
+def _write(request: Request, step: Step) -> None:
+    with site_of(request).database.writing() as session:
+        step(Conversations(session, principal_of(request)))
+
+
+def _step(request: Request, conversation: str, step: Step, thanks: str = "") -> Response:
+    """One step of a conversation, then its page as it stands; a step that is refused says why on that page."""
+    try:
+        _write(request, step)
+    except Conflict:
+        return talk_page(request, conversation, 409, STANDS)
+    except ValueError as error:
+        return talk_page(request, conversation, 422, _sentence(error))
+    return talk_page(request, conversation, notice=thanks) if thanks else go("/talk/{id}", id=conversation)
+
+
+def _turn_step(request: Request, turn: int, step: Step) -> Response:
+    with site_of(request).database.reading() as session:
+        conversation = Conversations(session, principal_of(request)).conversation_of(turn)
+    return _step(request, conversation, step)
+
+
+def _sentence(error: ValueError) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:] + "."
+
+
+def _is_red_team(request: Request, conversation: str) -> bool:
+    with site_of(request).database.reading() as session:
+        return Conversations(session, principal_of(request)).thread(conversation).mode == "red_team"
+
+
+def _must_rest(request: Request) -> bool:
+    site = site_of(request)
+    caps = site.settings.red_team
+    with site.database.reading() as session:
+        return red_team_time(session, principal_of(request), caps).rest_due(caps)
+
+
+def _red_team_start(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:
+    with site_of(request).database.reading() as session:
+        declined = Profile(session, principal_of(request)).declined_topics()
+    topics = {word: label for word, label in TOPICS.items() if word not in declined}
+    return page(request, "red_team.html.j2", status, topics=topics, problem=problem)
+
+
+def _end_page(request: Request, conversation: str, status: int = 200, problem: str = "") -> HTMLResponse:
+    with site_of(request).database.reading() as session:
+        thread = Conversations(session, principal_of(request)).thread(conversation)
+    return page(request, "end.html.j2", status, thread=thread, topics=TOPICS, problem=problem)
+
+
+def _rest_page(request: Request, status: int = 200) -> HTMLResponse:
+    site, principal = site_of(request), principal_of(request)
+    caps = site.settings.red_team
+    with site.database.reading() as session:
+        done = red_team_time(session, principal, caps)
+    return page(request, "rest.html.j2", status, done=done, due=done.rest_due(caps), day_is_full=done.day_is_full(caps))

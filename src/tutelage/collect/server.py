@@ -1,0 +1,111 @@
+"""The app as processes: several web processes on one socket, and the model process beside them."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from tutelage.collect.app import make_app
+from tutelage.collect.engines import EngineSettings
+from tutelage.collect.handoff import handoff_key
+from tutelage.collect.model_client import ModelClient
+from tutelage.collect.settings import Settings
+from tutelage.collect.supervisor import ModelSupervisor
+from tutelage.dialogue import SamplingParameters
+from tutelage.feedback.database.access import Access
+from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.deployment import Deployment
+from tutelage.feedback.database.principal import SYSTEM
+from tutelage.feedback.database.tables import Role
+from tutelage.feedback.database.workers import Workers
+from tutelage.plumbing.errors import InputError
+
+EVERYTHING: tuple[Role, ...] = ("worker", "red_team_worker", "reviewer", "admin")
+GRACE = 5  # seconds that open streams are given when the app stops
+SLOW = 60  # seconds in which a web process must come up, or show that it lives, before it is replaced
+
+
+def web_app(settings: Settings, socket: str, secret: str) -> FastAPI:
+    """The app of one web process, before a model process that runs already."""
+    return make_app(settings, Database(settings.database), ModelClient(Path(socket), secret))
+
+
+def serve(
+    settings: Settings, engine: EngineSettings, host: str, port: int, processes: int, on_ready: Callable[[], None]
+) -> None:
+    """Serve until the process is told to stop. Web and model processes that die are replaced.
+
+    Raises:
+        InputError: the port is taken, or the model cannot be used.
+    """
+    with ModelSupervisor(engine) as model:
+        model.wait_until_ready()
+        config = uvicorn.Config(
+            partial(web_app, settings, str(model.socket), model.secret), factory=True, host=host, port=port,
+            workers=processes, log_level="warning", access_log=False, server_header=False,
+            proxy_headers=settings.tls, timeout_graceful_shutdown=GRACE, timeout_worker_healthcheck=SLOW,
+        )  # fmt: skip
+        try:
+            listening = config.bind_socket()
+            listening.listen(config.backlog)  # who comes before the web processes are up waits, and is not refused
+        except SystemExit as error:
+            raise InputError(f"--port {port}: cannot listen on {host}:{port}; is it taken? Choose another") from error
+        on_ready()
+        with suppress(KeyboardInterrupt):
+            if processes == 1:
+                uvicorn.Server(config).run(sockets=[listening])
+            else:
+                Multiprocess(config, sockets=[listening]).run()
+
+
+def require_private(host: str, tls: bool) -> None:
+    """Without TLS the app is for this machine alone: cookies and passwords would cross the network in clear.
+
+    Raises:
+        InputError: another host than this machine, without TLS.
+    """
+    private = host == "localhost"
+    with suppress(ValueError):
+        private = private or ip_address(host).is_loopback
+    if not (private or tls):
+        raise InputError(
+            f"--host {host}: reaches beyond this machine. Put a proxy that speaks HTTPS in front and say --behind-tls"
+        )
+
+
+def deploy(database: Database, snapshots: Mapping[str, str | None], sampling: SamplingParameters) -> None:
+    """Enter the snapshots of this start in the table of deployment: new ones answer, those that are not there any more
+    are stopped, and what an admin has decided about the others stands.
+
+    Raises:
+        Conflict: a snapshot of the same name was deployed from another place.
+    """
+    with database.writing() as session:
+        deployment = Deployment(session, SYSTEM)
+        known = {row.name: row for row in deployment.table()}
+        for name, place in snapshots.items():
+            if name not in known:
+                deployment.deploy(name, place or "base", "given at the start", sampling=sampling)
+        for name, row in known.items():
+            if name not in snapshots and row.status == "active":
+                deployment.set_status(name, "stopped", "not given at the start")
+
+
+def first_admin(database: Database) -> str | None:
+    """The path of a one-time link that makes the first admin; None where there is one."""
+    with database.writing() as session:
+        workers = Workers(session, SYSTEM).all()
+        if any(role.role == "admin" for worker in workers for role in worker.roles):
+            return None
+        return f"/join/{Access(session).invite(EVERYTHING, note='first admin')}"
+
+
+def platform_key(database: Database) -> str:
+    """What the links of platforms must carry."""
+    with database.writing() as session:
+        return handoff_key(session)

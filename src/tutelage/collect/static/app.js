@@ -1,0 +1,257 @@
+"use strict";
+/* What the pages of a conversation do beyond plain HTML. The server renders every state; this sends forms without
+   leaving the page, tries again when the network is gone, keeps drafts, shows answers as they come, and knows the keys.
+
+   <form data-live>           is sent from here; the page that comes back takes this one's place
+   <form data-draft="name">   keeps what is written or ticked in it until it has arrived
+   <main> [data-stream=url]   answers are coming from this address
+   [data-focus]               where the keyboard goes when the page has changed
+   [data-key="u"]             this key presses the button */
+
+const find = (selector, root = document) => root.querySelector(selector);
+const findAll = (selector, root = document) => [...root.querySelectorAll(selector)];
+const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const here = () => location.pathname;
+
+/* Storage of this browser; without it (private windows) nothing is kept, and all else works. */
+const kept = {
+  get(name) { try { return JSON.parse(localStorage.getItem(name)); } catch { return null; } },
+  set(name, value) { try { localStorage.setItem(name, JSON.stringify(value)); } catch { /* not kept */ } },
+  drop(name) { try { localStorage.removeItem(name); } catch { /* was not kept */ } },
+};
+
+function say(text) {
+  find("#notice").textContent = text;
+}
+
+/* ---- the page that came back takes the place of this one ---- */
+
+async function show(response) {
+  const next = new DOMParser().parseFromString(await response.text(), "text/html");
+  const main = find("main", next);
+  if (!main) return location.reload();
+  find("main").replaceWith(document.adoptNode(main));
+  find("meta[name=csrf]").content = find("meta[name=csrf]", next).content;
+  document.title = next.title;
+  document.body.className = next.body.className;
+  if (response.redirected) history.replaceState(null, "", response.url);
+  arrive(true);
+}
+
+async function refresh() {
+  try {
+    const response = await fetch(here(), { headers: { Accept: "text/html" } });
+    if (atLogin(response)) return signInAgain();
+    if (response.status >= 500) throw new Error();
+    say("");
+    await show(response);
+  } catch {
+    say("No connection. Trying again…");
+    await wait(2000);
+    await refresh();
+  }
+}
+
+const atLogin = (response) => response.redirected && new URL(response.url).pathname === "/login";
+const signInAgain = () => location.assign(`/login?next=${encodeURIComponent(here())}`);
+
+/* ---- sending: nothing leaves the outbox before the server has said that it is stored ---- */
+
+const outbox = () => `outbox:${find("main").dataset.talk || here()}`;
+let sending = false;
+
+function send(form, button) {
+  if (sending) return;
+  const body = [...new FormData(form, button)];
+  const seen = form.dataset.seen && kept.get(form.dataset.seen);
+  if (seen) body.push(["milliseconds", String(Date.now() - seen)]);
+  const drops = [form.dataset.draft, form.dataset.seen].filter(Boolean);
+  const parcel = { action: form.getAttribute("action"), body, drops };
+  kept.set(outbox(), parcel);
+  return deliver(parcel);
+}
+
+async function deliver(parcel) {
+  sending = true;
+  const box = outbox();
+  lock(true);
+  try {
+    for (let pause = 500, stale = false; ; pause = Math.min(2 * pause, 8000)) {
+      const response = await post(parcel);
+      if (response && atLogin(response)) return signInAgain();
+      if (response && response.status === 403 && !stale) {
+        // The page was older than the sign-in: the answer brings the token of the new one.
+        stale = true;
+        const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+        find("meta[name=csrf]").content = find("meta[name=csrf]", fresh).content;
+        continue;
+      }
+      if (response && response.status < 500 && response.status !== 429) {
+        kept.drop(box);
+        if (response.ok) parcel.drops.forEach(kept.drop);
+        kept.set("sent", { at: here(), time: Date.now() });
+        say("");
+        sending = false;
+        return await show(response);
+      }
+      say(response ? "The server is busy. What you wrote is kept; trying again…" : "No connection. What you wrote is kept; trying again…");
+      await wait(pause);
+    }
+  } finally {
+    sending = false;
+    lock(false);
+  }
+}
+
+async function post(parcel) {
+  const body = new URLSearchParams(parcel.body);
+  body.set("csrf", find("meta[name=csrf]").content);
+  try {
+    return await fetch(parcel.action, { method: "POST", body, keepalive: true, headers: { Accept: "text/html" } });
+  } catch {
+    return null;
+  }
+}
+
+function lock(locked) {
+  for (const button of findAll("form[data-live] button")) button.disabled = locked;
+}
+
+/* ---- drafts ---- */
+
+function keepDraft(form) {
+  const fields = [...new FormData(form)].filter(([name]) => name !== "csrf" && name !== "key");
+  kept.set(form.dataset.draft, fields);
+}
+
+function restoreDraft(form) {
+  for (const [name, value] of kept.get(form.dataset.draft) || []) {
+    for (const field of findAll(`[name="${CSS.escape(name)}"]`, form)) {
+      if (field.type === "radio" || field.type === "checkbox") field.checked ||= field.value === value;
+      else if (field.type !== "hidden") field.value = value;
+    }
+  }
+}
+
+/* ---- answers as they come ---- */
+
+let stream = null;
+
+function follow(address) {
+  stream?.close();
+  stream = new EventSource(address);
+  const sides = ["a", "b"].map((side) => [side, find(`#answer-${side} .text`)]);
+  // A connection that was lost begins again from the first word.
+  stream.addEventListener("open", () => sides.forEach(([, text]) => { text.textContent = ""; }));
+  stream.addEventListener("more", (event) => {
+    const more = JSON.parse(event.data);
+    for (const [side, text] of sides) {
+      text.append(more[side]);
+      text.classList.remove("waiting");
+    }
+  });
+  const over = () => { stream.close(); stream = null; refresh(); };
+  stream.addEventListener("answered", over);
+  stream.addEventListener("lost", over);
+  stream.addEventListener("error", async () => {
+    if (stream?.readyState !== EventSource.CLOSED) return; // the browser connects again by itself
+    stream = null;
+    await wait(1000);
+    refresh();
+  });
+}
+
+/* ---- arriving on a page, new or changed ---- */
+
+function arrive(changed) {
+  const main = find("main");
+  findAll("form[data-draft]").forEach(restoreDraft);
+  findAll("form[data-seen]").forEach((form) => { if (!kept.get(form.dataset.seen)) kept.set(form.dataset.seen, Date.now()); });
+  findAll(".scale").forEach(describe);
+  veil();
+  const source = find("[data-stream]", main);
+  if (source) follow(source.dataset.stream);
+  else { stream?.close(); stream = null; }
+  const focus = find("[data-focus]", main);
+  if (changed && focus) focus.focus({ preventScroll: true });
+  if (focus) focus.scrollIntoView({ block: "nearest" });
+}
+
+/* Answers behind a veil, for those who wish it. */
+function veil() {
+  const box = find("[data-veil]");
+  if (!box) return;
+  box.checked = kept.get("veil") === true;
+  findAll(".card").forEach((card) => card.classList.toggle("veiled", box.checked));
+}
+
+/* The choice in words, and the card that it prefers. */
+function describe(scale) {
+  const chosen = find("[name=position]:checked", scale);
+  const words = chosen ? chosen.labels[0].querySelector(".hidden-label").textContent : "";
+  find(".verdict").textContent = words;
+  findAll(".card").forEach((card) => card.classList.toggle("preferred", !!chosen && card.id === `answer-${chosen.value <= 4 ? "a" : "b"}`));
+}
+
+const writes = (element) => element.matches("textarea, select, input:not([type=radio], [type=checkbox])");
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-live]")) return;
+  event.preventDefault();
+  send(event.target, event.submitter);
+});
+
+document.addEventListener("input", (event) => {
+  if (event.target.matches("[data-veil]")) { kept.set("veil", event.target.checked); veil(); }
+  const form = event.target.closest("form");
+  if (form?.dataset.draft) keepDraft(form);
+  const scale = event.target.closest(".scale");
+  if (scale) describe(scale);
+});
+
+document.addEventListener("click", (event) => {
+  const again = event.target.closest("[data-again]");
+  if (again) {
+    again.disabled = true;
+    follow(again.dataset.again);
+  }
+  if (event.target.closest("[data-unveil]")) event.target.closest(".card").classList.remove("veiled");
+  if (event.target.closest("[data-forget]")) forget();
+});
+
+/* Who signs out leaves no drafts behind for the next at this browser. */
+function forget() {
+  try { localStorage.clear(); } catch { /* nothing was kept */ }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const target = event.target;
+  if (target.matches("textarea[data-enter]") && event.key === "Enter" && !event.shiftKey) {
+    event.preventDefault();
+    return target.form.requestSubmit();
+  }
+  if (writes(target)) return;
+  const step = find(`.scale:not(:disabled) input[value="${CSS.escape(event.key)}"]`);
+  if (step) {
+    step.checked = true;
+    step.focus();
+    step.dispatchEvent(new Event("input", { bubbles: true }));
+  } else if (event.key === "Enter" && target.matches("body, main, fieldset, input[type=radio]")) {
+    const form = find(".scale input:checked")?.form;
+    if (form) { event.preventDefault(); form.requestSubmit(); }
+  } else {
+    const button = find(`[data-key="${CSS.escape(event.key)}"]:not(:disabled)`);
+    if (button) { event.preventDefault(); button.click(); }
+  }
+});
+
+/* Another tab has sent something for this very page: show what stands now. */
+addEventListener("storage", (event) => {
+  if (event.key === "sent" && kept.get("sent")?.at === here() && !sending) refresh();
+});
+addEventListener("pageshow", (event) => { if (event.persisted) refresh(); });
+
+arrive(false);
+const unsent = kept.get(outbox());
+if (unsent) deliver(unsent);

@@ -1,0 +1,259 @@
+"""How a browser becomes a principal: invites, platforms' hand-offs, passwords, logins. Tokens are stored as hashes."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from tutelage.feedback.database.audit import Audit
+from tutelage.feedback.database.connection import Database, changed, insert_new
+from tutelage.feedback.database.passwords import hash_password, is_password
+from tutelage.feedback.database.principal import Principal, principal_of
+from tutelage.feedback.database.refusals import Conflict, NotFound
+from tutelage.feedback.database.tables import (
+    Credential,
+    Entry,
+    Invite,
+    Login,
+    Platform,
+    RateBucket,
+    Role,
+    Secret,
+    Worker,
+    WorkerRole,
+    new_id,
+)
+from tutelage.feedback.database.texts import storable
+
+HOUR = 3600.0
+INVITE_LIFETIME, LOGIN_LIFETIME, LOGIN_IDLE = 14 * 24 * HOUR, 7 * 24 * HOUR, 12 * HOUR
+SEEN_EVERY = 60.0  # seconds between two notes that a login was seen
+LOCK_AFTER, LONGEST_LOCK = 5, 900.0  # wrong passwords; seconds
+LONGEST_LOGIN = 200  # characters
+
+
+def new_token() -> str:
+    """256 random bits, fit for a URL."""
+    return secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def secret(session: Session, name: str) -> str:
+    """A random key of this name that all server processes share; made when it is first asked for."""
+    insert_new(session, Secret, name=name, value=secrets.token_hex(32))
+    return session.get_one(Secret, name).value
+
+
+def take_token(session: Session, name: str, capacity: float, per_second: float) -> bool:
+    """Take one token of a bucket that holds `capacity` and is refilled steadily; False where it is empty."""
+    now = time.time()
+    insert_new(session, RateBucket, name=name, tokens=capacity, updated=now)
+    held = select(RateBucket).where(RateBucket.name == name).with_for_update()
+    bucket = session.scalars(held.execution_options(populate_existing=True)).one()
+    filled = min(capacity, bucket.tokens + max(0.0, now - bucket.updated) * per_second)
+    bucket.tokens, bucket.updated = (filled - 1 if filled >= 1 else filled), now
+    session.flush()
+    return filled >= 1
+
+
+class Access:
+    """What is done before there is a principal, and with logins."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def invite(
+        self, roles: Sequence[Role], by: str | None = None, uses: int = 1, lifetime: float = INVITE_LIFETIME,
+        note: str = "",
+    ) -> str:  # fmt: skip
+        """Make an invite; returns its token, which is stored nowhere.
+
+        Args:
+            by: the worker who invites; None: the command line.
+            lifetime: seconds.
+
+        Raises:
+            ValueError: no role, or no use.
+        """
+        if not roles or uses < 1:
+            raise ValueError("an invite needs a role and at least one use")
+        token = new_token()
+        row = Invite(
+            token_hash=token_hash(token), roles=list(roles), uses_left=uses, expires=time.time() + lifetime,
+            created_by=by, note=storable(note),
+        )  # fmt: skip
+        self._session.add(row)
+        self._session.flush()
+        details = {"roles": list(roles), "uses": uses, "expires": row.expires}
+        Audit(self._session).append(by or "system", "invite", f"invite {row.token_hash[:12]}", details)
+        return token
+
+    def is_open(self, token: str) -> bool:
+        """Whether an invite can be used now."""
+        row = self._session.get(Invite, token_hash(token))
+        return row is not None and row.uses_left > 0 and row.expires > time.time()
+
+    def redeem(self, token: str) -> str:
+        """Use an invite up by one and make a worker of its roles; returns the worker's id.
+
+        Raises:
+            NotFound: no such invite, or expired, or used up.
+        """
+        key = token_hash(token)
+        use = update(Invite).where(Invite.token_hash == key, Invite.uses_left > 0, Invite.expires > time.time())
+        if not changed(self._session, use.values(uses_left=Invite.uses_left - 1)):
+            raise NotFound("this invite is unknown, expired or used up")
+        roles = self._session.get_one(Invite, key).roles
+        return self._new_worker("invite", roles, f"invite {key[:12]}")
+
+    def enter(
+        self, platform: Platform, participant: str, study: str = "", submission: str = "",
+        roles: Sequence[Role] = ("worker",),
+    ) -> tuple[str, str]:  # fmt: skip
+        """Take in who comes from a platform; the same participant is the same worker. Returns worker's and entry's id.
+
+        Raises:
+            ValueError: no participant, or over-long ids.
+        """
+        ids = [storable(part).strip() for part in (participant, study, submission)]
+        if not ids[0] or max(map(len, ids)) > LONGEST_LOGIN:
+            raise ValueError("the platform's ids are missing or too long")
+        same = select(Entry).where(Entry.platform == platform, Entry.participant == ids[0])
+        known = self._session.scalars(same.order_by(Entry.created)).all()
+        for entry in known:
+            if [entry.study, entry.submission] == ids[1:]:
+                return entry.worker_id, entry.id
+        worker_id = known[0].worker_id if known else self._new_worker(platform, roles, platform)
+        entry = Entry(
+            id=new_id(), worker_id=worker_id, platform=platform, participant=ids[0], study=ids[1], submission=ids[2]
+        )
+        self._session.add(entry)
+        self._session.flush()
+        return worker_id, entry.id
+
+    def completion_code(self, entry_id: str) -> str:
+        """What the worker hands to the platform; the same whenever it is asked for.
+
+        Raises:
+            NotFound: no such entry.
+        """
+        entry = self._session.get(Entry, entry_id)
+        if entry is None:
+            raise NotFound(f"no entry {entry_id}")
+        entry.completed = entry.completed or time.time()
+        key = secret(self._session, "completion codes")
+        return hmac.new(key.encode(), entry_id.encode(), "sha256").hexdigest()[:12].upper()
+
+    def open_login(self, worker_id: str, lifetime: float = LOGIN_LIFETIME) -> str:
+        """Sign a worker in; returns the token for the browser.
+
+        Raises:
+            NotFound: no such worker, or a disabled one.
+        """
+        if principal_of(self._session, worker_id).status in ("disabled", "erased"):
+            raise NotFound(f"no worker {worker_id}")
+        token = new_token()
+        self._session.add(Login(token_hash=token_hash(token), worker_id=worker_id, expires=time.time() + lifetime))
+        self._session.flush()
+        return token
+
+    def principal(self, token: str) -> Principal | None:
+        """Who holds the token; None: nobody, or the login is over. Does not write (see `seen`)."""
+        row = self._session.get(Login, token_hash(token))
+        now = time.time()
+        if row is None or row.expires < now or row.seen + LOGIN_IDLE < now:
+            return None
+        found = principal_of(self._session, row.worker_id)
+        return None if found.status in ("disabled", "erased") else found
+
+    def is_due(self, token: str) -> bool:
+        """Whether `seen` should be called: not more often than once a minute."""
+        row = self._session.get(Login, token_hash(token))
+        return row is not None and row.seen + SEEN_EVERY < time.time()
+
+    def seen(self, token: str) -> None:
+        """Note that the login is in use, so that it does not end by idleness."""
+        mine = update(Login).where(Login.token_hash == token_hash(token))
+        changed(self._session, mine.values(seen=time.time()))
+
+    def rotate(self, token: str) -> str:
+        """Give the login a new token, which is returned; the old one is worth nothing then.
+
+        Raises:
+            NotFound: no such login.
+        """
+        row = self._session.get(Login, token_hash(token))
+        if row is None:
+            raise NotFound("no such login")
+        fresh = new_token()
+        self._session.add(
+            Login(token_hash=token_hash(fresh), worker_id=row.worker_id, created=row.created, expires=row.expires)
+        )
+        self._session.delete(row)
+        self._session.flush()
+        return fresh
+
+    def close_login(self, token: str) -> None:
+        changed(self._session, delete(Login).where(Login.token_hash == token_hash(token)))
+
+    def close_logins(self, worker_id: str) -> int:
+        """Sign a worker out everywhere; returns of how many logins."""
+        return changed(self._session, delete(Login).where(Login.worker_id == worker_id))
+
+    def set_password(self, worker_id: str, login: str, password: str) -> None:
+        """Let a worker sign in by name and password.
+
+        Raises:
+            ValueError: a bad name, or a password too short or too long.
+            Conflict: another worker has this name.
+        """
+        name = storable(login).strip().casefold()
+        if not 0 < len(name) <= LONGEST_LOGIN:
+            raise ValueError(f"a login name has 1 to {LONGEST_LOGIN} characters")
+        taken = self._session.scalar(select(Credential.worker_id).where(Credential.login == name))
+        if taken not in (None, worker_id):
+            raise Conflict("this login name is taken")
+        row = self._session.get(Credential, worker_id) or Credential(worker_id=worker_id)
+        row.login, row.password_hash, row.changed = name, hash_password(password), time.time()
+        row.failures, row.locked_until = 0, 0.0
+        self._session.add(row)
+        self._session.flush()
+
+    def _new_worker(self, source: Platform, roles: Sequence[Role], by: str) -> str:
+        row = Worker(id=new_id(), source=source, roles=[WorkerRole(role=role) for role in roles])
+        self._session.add(row)
+        self._session.flush()
+        Audit(self._session).append(row.id, "join", f"worker {row.id}", {"by": by, "roles": list(roles)})
+        return row.id
+
+
+def sign_in(database: Database, login: str, password: str) -> str | None:
+    """A login's token where name and password are right; None where not, or where guessing has locked the name.
+
+    The password is hashed outside any transaction. After some wrong ones the name is locked, ever longer.
+    """
+    name = storable(login).strip().casefold()
+    with database.reading() as session:
+        found = session.scalar(select(Credential).where(Credential.login == name))
+        stored = found.password_hash if found else None
+        locked = found is not None and found.locked_until > time.time()
+    right = is_password(password, stored)
+    if found is None or locked:
+        return None
+    with database.writing() as session:
+        row = session.get_one(Credential, found.worker_id)
+        if right:
+            row.failures, row.locked_until = 0, 0.0
+            return Access(session).open_login(row.worker_id)
+        row.failures += 1
+        if row.failures >= LOCK_AFTER:
+            row.locked_until = time.time() + min(LONGEST_LOCK, 2.0 ** (row.failures - LOCK_AFTER))
+        Audit(session).append(row.worker_id, "wrong password", f"worker {row.worker_id}", {"failures": row.failures})
+        return None

@@ -1,0 +1,89 @@
+"""A chain of what was done by whom: each link's hash covers the one before, so that no link can be changed unseen."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tutelage.feedback.database.connection import insert_new
+from tutelage.feedback.database.tables import AuditEntry, AuditHead, Judgment
+from tutelage.plumbing.progress import Advance, unwatched
+
+BEGINNING = "0" * 64
+
+
+class Audit:
+    """The chain. It is read by administrators only; the caller sees to that."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def append(self, actor: str, action: str, subject: str, details: dict[str, Any] | None = None) -> None:
+        """Add a link in the present transaction; others that append wait for its commit.
+
+        Args:
+            actor: a worker's id, or `system`.
+            details: in types of JSON; no secrets and no texts.
+        """
+        head = self._held_head()
+        entry = AuditEntry(
+            number=head.number + 1, created=time.time(), actor=actor, action=action, subject=subject,
+            details=details or {}, previous=head.hash, hash="",
+        )  # fmt: skip
+        entry.hash = link_hash(entry)
+        head.number, head.hash = entry.number, entry.hash
+        self._session.add(entry)
+        self._session.flush()
+
+    def latest(self, limit: int = 100, before: int | None = None, action: str | None = None) -> list[AuditEntry]:
+        """Links, the newest first; `before` a number, to turn pages."""
+        found = select(AuditEntry).order_by(AuditEntry.number.desc()).limit(limit)
+        if before is not None:
+            found = found.where(AuditEntry.number < before)
+        if action is not None:
+            found = found.where(AuditEntry.action == action)
+        return list(self._session.scalars(found))
+
+    def faults(self, advance: Advance = unwatched) -> Iterator[str]:
+        """What is wrong with the chain, link by link in constant memory; nothing where it holds."""
+        number, previous = 0, BEGINNING
+        for entry in self._session.scalars(
+            select(AuditEntry).order_by(AuditEntry.number).execution_options(yield_per=500)
+        ):
+            number += 1
+            if entry.number != number:
+                yield f"audit: link {number} is missing"
+                number = entry.number
+            if entry.previous != previous:
+                yield f"audit: link {entry.number} does not follow the one before"
+            if entry.hash != link_hash(entry):
+                yield f"audit: link {entry.number} was changed"
+            previous = entry.hash
+            self._session.expunge(entry)
+            advance(1)
+        head = self._session.get(AuditHead, 1)
+        if (head.number, head.hash) != (number, previous) if head else number:
+            yield "audit: the chain does not end where its head says"
+
+    def _held_head(self) -> AuditHead:
+        insert_new(self._session, AuditHead, id=1, number=0, hash=BEGINNING)
+        held = select(AuditHead).with_for_update().execution_options(populate_existing=True)
+        return self._session.scalars(held).one()
+
+
+def link_hash(entry: AuditEntry) -> str:
+    content = [entry.number, entry.created, entry.actor, entry.action, entry.subject, entry.details, entry.previous]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def judgment_digest(row: Judgment) -> str:
+    """SHA-256 of what a revision says. Whether it still stands is not part of it: that is told by later revisions."""
+    content = [
+        row.turn_id, row.worker_id, row.revision, row.purpose, row.question, bool(row.swapped), row.side, row.strength,
+        row.chosen_id, row.other_id, bool(row.both_bad), row.milliseconds,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

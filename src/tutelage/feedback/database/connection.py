@@ -1,0 +1,175 @@
+"""One database, named by a URL: a file of SQLite, or PostgreSQL.
+
+On SQLite a transaction that writes takes the write lock at its beginning (`BEGIN IMMEDIATE`): one that reads first and
+writes later would fail at once with "database is locked" where another has written in between. The write-ahead log
+lets readers go on meanwhile, and `synchronous=FULL` makes a commit outlast a power cut.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, TimeoutError
+from sqlalchemy.orm import Session
+
+from tutelage.feedback.database.refusals import Conflict, Unavailable
+from tutelage.feedback.database.tables import Base
+from tutelage.plumbing.errors import InputError
+
+WAIT_FOR_LOCK = 10.0  # seconds
+CONNECTIONS = 20  # a process; as many again for a moment
+
+
+class Database:
+    """The engine of a database and its two kinds of transaction. Safe to share between threads, not over a fork."""
+
+    def __init__(self, url: str) -> None:
+        """
+        Args:
+            url: `sqlite:///FILE`, the bare name of a file, or `postgresql://USER@HOST/NAME`.
+
+        Raises:
+            InputError: neither SQLite nor PostgreSQL, or a URL that cannot be read.
+        """
+        self.url = _parsed(url)
+        self.engine = _engine(self.url)
+        self._reader = self.engine if self.is_sqlite else _repeatable(self.engine)
+        self._writer = self.engine.execution_options(writing=True)
+        self._line = threading.Lock()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def name(self) -> str:
+        """The URL without its password, fit to be shown."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that sees one state of the database from its first statement to its end.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        with refusing(), Session(self._reader) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that is committed at its end, or rolled back by an error. Acknowledge only what is behind it.
+
+        Raises:
+            Unavailable: the database is away, locked for too long, or its disk is full; nothing was stored.
+            Conflict: another transaction took a key that this one needed; nothing was stored.
+            ValueError: a text or a number that the database cannot hold.
+        """
+        with refusing(), self._in_line(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _in_line(self) -> Iterator[None]:
+        """Where one writes at a time, wait in line: by SQLite's own waiting the unlucky ones of many come last."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._line.acquire(timeout=WAIT_FOR_LOCK):
+            raise Unavailable("the database has been busy with another's writing for too long")
+        try:
+            yield
+        finally:
+            self._line.release()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def insert_new(session: Session, table: type[Base], **values: Any) -> bool:
+    """Insert a row unless one of its keys is taken; waits for another transaction that is about to take it."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    row = insert(table).values(**values).on_conflict_do_nothing()
+    return changed(session, row) == 1
+
+
+def changed(session: Session, statement: Any) -> int:
+    """Execute an INSERT, UPDATE or DELETE; the number of its rows."""
+    session.flush()
+    count: int = session.connection().execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    return count
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url) if "://" in url else URL.create("sqlite", database=url)
+    except ArgumentError as error:
+        raise InputError(f"{url!r}: no database URL; name a file, or postgresql://USER@HOST/NAME") from error
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise InputError(f"{url!r}: a database in memory is lost with the process; name a file: sqlite:///FILE")
+        return parsed.set(drivername="sqlite+pysqlite")
+    if parsed.get_backend_name() in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise InputError(f"{parsed.drivername}: neither SQLite nor PostgreSQL; name a file, or postgresql://USER@HOST/NAME")
+
+
+def migrating_engine(url: URL) -> Engine:
+    """For changes of the schema: every transaction writes, and SQLite may drop a table that others refer to."""
+    engine = _engine(url, foreign_keys=False)
+    return engine.execution_options(writing=True)
+
+
+def _engine(url: URL, foreign_keys: bool = True) -> Engine:
+    try:
+        if url.get_backend_name() == "postgresql":
+            # Pre-ping: after a restart of the server the pool is full of dead connections.
+            return create_engine(url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, pool_pre_ping=True)
+        Path(url.database or "").resolve().parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, connect_args={"timeout": WAIT_FOR_LOCK}
+        )
+    except ModuleNotFoundError as error:
+        raise InputError("PostgreSQL needs its driver: pip install 'tutelage[postgresql]'") from error
+    except OSError as error:
+        raise InputError(f"{url.database}: cannot be made ({error.strerror or error})") from error
+    event.listen(engine, "connect", partial(_prepare_sqlite, foreign_keys))
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(foreign_keys: bool, connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("writing")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _repeatable(engine: Engine) -> Engine:
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turns what a database raises into our refusals."""
+    try:
+        yield
+    except (DataError, OverflowError) as error:
+        raise ValueError("a text or a number that no database can hold") from error
+    except IntegrityError as error:
+        raise Conflict("another request has stored the same meanwhile; look at what is stored") from error
+    except TimeoutError as error:
+        raise Unavailable(f"the database is too busy ({error})") from error
+    except DatabaseError as error:
+        # A file that is no database is a DatabaseError itself; the other kinds below it are faults of our own.
+        if not (isinstance(error, OperationalError) or type(error) is DatabaseError):
+            raise
+        raise Unavailable(f"the database cannot do this now ({error.orig})") from error

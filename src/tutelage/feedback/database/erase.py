@@ -1,0 +1,88 @@
+"""All that a person has told us, deleted at their request; what stays is a pseudonym and the audit chain."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from tutelage.feedback.database.audit import Audit
+from tutelage.feedback.database.connection import Database, changed
+from tutelage.feedback.database.refusals import NotFound
+from tutelage.feedback.database.tables import (
+    Answered,
+    Assignment,
+    Base,
+    Consent,
+    Conversation,
+    Credential,
+    Entry,
+    Export,
+    Flag,
+    Judgment,
+    Login,
+    Note,
+    Qualification,
+    Rating,
+    Response,
+    Review,
+    Turn,
+    Worker,
+    WorkerRole,
+    WorkPeriod,
+)
+
+
+def erase(database: Database, worker_id: str) -> dict[str, int]:
+    """Delete a worker's texts, judgments, ratings and everything by which they could be known; returns the counts.
+
+    What others judged in the worker's conversations goes with them. Files that were exported are not ours to change:
+    the count `frozen exports` says in how many they may still be.
+
+    Raises:
+        NotFound: no such worker.
+    """
+    with database.writing() as session:
+        worker = session.get(Worker, worker_id)
+        if worker is None:
+            raise NotFound(f"no worker {worker_id}")
+        counts = _delete_talk(session, worker_id)
+        for table in (Entry, Credential, Login, Consent, Qualification, WorkPeriod, Note, WorkerRole):
+            counts[table.__tablename__] = _delete(session, table, table.worker_id == worker_id)
+        counts["answered"] = _delete(session, Answered, Answered.principal == worker_id)
+        worker.status, worker.status_reason, worker.declined_topics = "erased", "", []
+        worker.may_edit = False
+        counts["frozen exports"] = len(
+            session.scalars(select(Export.name).where(Export.created >= worker.created)).all()
+        )
+    return counts
+
+
+def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
+    theirs = select(Conversation.id).where(Conversation.worker_id == worker_id)
+    turns = select(Turn.id).where(Turn.conversation_id.in_(theirs))
+    judged = or_(Judgment.turn_id.in_(turns), Judgment.worker_id == worker_id)
+    judgments = list(session.scalars(select(Judgment.id).where(judged).order_by(Judgment.id)))
+    counts = {
+        "reviews": _delete(session, Review, or_(
+            Review.turn_id.in_(turns), Review.reviewer_id == worker_id,
+            Review.judgment_id.in_(select(Judgment.id).where(judged)),
+        )),
+        "assignments": _delete(
+            session, Assignment, or_(Assignment.turn_id.in_(turns), Assignment.worker_id == worker_id)
+        ),
+        "judgments": _delete(session, Judgment, judged),
+        "flags": _delete(session, Flag, or_(Flag.conversation_id.in_(theirs), Flag.worker_id == worker_id)),
+        "ratings": _delete(session, Rating, or_(Rating.conversation_id.in_(theirs), Rating.worker_id == worker_id)),
+    }  # fmt: skip
+    edits = (Response.turn_id.in_(turns), Response.edited_from.is_not(None))
+    changed(session, delete(Response).where(*edits))
+    counts["responses"] = _delete(session, Response, Response.turn_id.in_(turns))
+    counts["turns"] = _delete(session, Turn, Turn.conversation_id.in_(theirs))
+    changed(session, update(Note).where(Note.conversation_id.in_(theirs)).values(conversation_id=None))
+    counts["conversations"] = _delete(session, Conversation, Conversation.worker_id == worker_id)
+    Audit(session).append("system", "erase", f"worker {worker_id}", {"judgments": judgments})
+    return counts
+
+
+def _delete(session: Session, table: type[Base], which: ColumnElement[Any]) -> int:
+    return changed(session, delete(table).where(which))

@@ -1,0 +1,84 @@
+"""How long people work, from what they send: the time between two signs of work, where it is no pause."""
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import case, func, select, update
+from sqlalchemy.orm import Session
+
+from tutelage.feedback.database.connection import changed
+from tutelage.feedback.database.principal import Principal
+from tutelage.feedback.database.tables import Judgment, Mode, Note, WorkPeriod
+
+PAUSE = 300.0  # seconds without a sign of work that end a stretch of it
+DAY, WEEK = 86_400.0, 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What a worker sees first: judgments of the last 24 hours, hours and paid judgments of the last 7 days, notes."""
+
+    judgments_today: int
+    hours_this_week: float
+    units_this_week: int
+    unread_notes: int
+
+
+def worked(session: Session, principal: Principal, mode: Mode, units: int = 0) -> None:
+    """Note a sign of work in a mode, and how many judgments it makes that are paid for."""
+    now = time.time()
+    last = session.scalar(
+        select(WorkPeriod)
+        .where(WorkPeriod.worker_id == principal.worker_id)
+        .order_by(WorkPeriod.last_seen.desc(), WorkPeriod.id.desc())
+        .limit(1)
+    )
+    if last is None or last.mode != mode or now - last.last_seen > PAUSE:
+        last = WorkPeriod(worker_id=principal.worker_id, mode=mode, started=now, last_seen=now, units=0)
+        session.add(last)
+    session.flush()
+    # Counted by the database: of two tabs at once neither may lose the other's; and a clock may be set back.
+    seen = case((WorkPeriod.last_seen > now, WorkPeriod.last_seen), else_=now)
+    mine = update(WorkPeriod).where(WorkPeriod.id == last.id)
+    changed(session, mine.values(last_seen=seen, units=WorkPeriod.units + units))
+
+
+def seconds_worked(session: Session, worker_id: str, since: float, mode: Mode | None = None) -> float:
+    """Seconds of work that ended after `since`, in one mode or in all."""
+    total = select(func.coalesce(func.sum(WorkPeriod.last_seen - WorkPeriod.started), 0.0)).where(
+        WorkPeriod.worker_id == worker_id, WorkPeriod.last_seen >= since
+    )
+    return float(session.scalar(total if mode is None else total.where(WorkPeriod.mode == mode)) or 0.0)
+
+
+def seconds_without_pause(session: Session, worker_id: str, mode: Mode, pause: float) -> float:
+    """Seconds since the present stretch of work in a mode began; stretches less than `pause` seconds apart are one."""
+    began: float | None = None
+    after = time.time()
+    latest = select(WorkPeriod).where(WorkPeriod.worker_id == worker_id, WorkPeriod.mode == mode)
+    for period in session.scalars(latest.order_by(WorkPeriod.last_seen.desc()).limit(100)):
+        if after - period.last_seen >= pause:
+            break
+        began = after = period.started
+    return 0.0 if began is None else time.time() - began
+
+
+def home(session: Session, principal: Principal) -> Home:
+    now, me = time.time(), principal.worker_id
+    judged = select(func.count()).select_from(Judgment).where(Judgment.worker_id == me, Judgment.stands)
+    units = select(func.coalesce(func.sum(WorkPeriod.units), 0)).where(
+        WorkPeriod.worker_id == me, WorkPeriod.last_seen >= now - WEEK
+    )
+    unread = select(func.count()).select_from(Note).where(Note.worker_id == me, Note.read.is_(None))
+    return Home(
+        session.scalar(judged.where(Judgment.created >= now - DAY)) or 0,
+        seconds_worked(session, me, now - WEEK) / 3600,
+        int(session.scalar(units) or 0),
+        session.scalar(unread) or 0,
+    )
+
+
+def judgments_since(session: Session, principal: Principal, since: float) -> int:
+    """How many standing judgments the principal has made since a moment."""
+    mine = select(func.count()).select_from(Judgment).where(Judgment.worker_id == principal.worker_id, Judgment.stands)
+    return session.scalar(mine.where(Judgment.created >= since)) or 0

@@ -1,0 +1,45 @@
+"""A request that is made again with the same key is answered again, and carried out once."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+from tutelage.feedback.database.connection import insert_new
+from tutelage.feedback.database.principal import Principal
+from tutelage.feedback.database.refusals import Conflict
+from tutelage.feedback.database.tables import Answered
+
+T = TypeVar("T", str, int)
+
+LONGEST_KEY = 200
+
+
+def once(session: Session, principal: Principal, key: str, request: tuple[object, ...], act: Callable[[], T]) -> T:
+    """What `act` returns, or what it returned when this principal's request of the same key was carried out.
+
+    The key is taken before the act, in the same transaction: of several that come at once, the others wait for the
+    first and get its answer. An act that fails frees the key.
+
+    Args:
+        request: all that the request says, in types of JSON.
+
+    Raises:
+        ValueError: an empty or over-long key, or one with other characters than printable ASCII.
+        Conflict: the key was used for another request.
+    """
+    if not 0 < len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
+        raise ValueError(f"an idempotency key has 1 to {LONGEST_KEY} plain characters")
+    fingerprint = hashlib.sha256(json.dumps(request).encode()).hexdigest()
+    mine = (principal.worker_id, key)
+    if not insert_new(session, Answered, principal=mine[0], key=mine[1], fingerprint=fingerprint):
+        stored = session.get_one(Answered, mine)
+        if stored.fingerprint != fingerprint:
+            raise Conflict("this key was used for another request; take a new one")
+        before: T = stored.answer
+        return before
+    answer = act()
+    session.get_one(Answered, mine).answer = answer
+    return answer

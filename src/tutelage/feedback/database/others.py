@@ -1,0 +1,207 @@
+"""Turns of others that a worker judges blind: for overlap, and by reviewers as spot-checks."""
+
+import random
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from tutelage.dialogue import STRENGTHS, Question, Side
+from tutelage.feedback.database.audit import Audit, judgment_digest
+from tutelage.feedback.database.connection import changed, insert_new
+from tutelage.feedback.database.hours import worked
+from tutelage.feedback.database.once import once
+from tutelage.feedback.database.own import question_of
+from tutelage.feedback.database.principal import Principal
+from tutelage.feedback.database.refusals import Conflict, NotFound
+from tutelage.feedback.database.states import ConversationState, TurnState
+from tutelage.feedback.database.tables import (
+    Assignment,
+    CheckReason,
+    Conversation,
+    Flag,
+    Judgment,
+    Mode,
+    Purpose,
+    Response,
+    Turn,
+)
+from tutelage.feedback.database.thread import Answer, dialogue_of, thread_of
+
+LEASE = 1800.0  # seconds that a turn is kept for whom it was given to
+TOO_FAST = 2_000  # milliseconds from the sight of both answers to the click
+NEW_WORKER = 20  # judgments
+DRAWN_FROM = 50  # candidates that one is drawn from
+
+
+@dataclass(frozen=True, slots=True)
+class BlindTurn:
+    """Another's turn as it is judged: the dialogue up to its message, and both answers on the sides drawn by lot."""
+
+    turn_id: int
+    conversation_id: str
+    mode: Mode
+    goal: str
+    question: Question
+    reason: CheckReason
+    dialogue: tuple[str, ...]
+    answers: tuple[Answer, Answer]
+
+
+class OthersTurns:
+    """Judged turns of ended conversations of others, given out one at a time and never twice to the same worker.
+
+    Args:
+        purpose: `overlap`, where each turn is given to one more worker; or `review`, for reviewers.
+    """
+
+    def __init__(
+        self, session: Session, principal: Principal, purpose: Purpose, lots: random.Random | None = None
+    ) -> None:
+        if purpose == "review":
+            principal.require("reviewer", "admin")
+        else:
+            principal.require("worker")
+        self._session = session
+        self._principal = principal
+        self._purpose = purpose
+        self._lots = lots or random.SystemRandom()
+
+    def next(self, reason: CheckReason = "random") -> BlindTurn | None:
+        """The turn that the principal has begun on, or another; None: none is left for this reason."""
+        me, now = self._principal.worker_id, time.time()
+        begun = select(Assignment).where(
+            Assignment.worker_id == me, Assignment.purpose == self._purpose, Assignment.done.is_(None),
+            Assignment.reason == reason,
+        )  # fmt: skip
+        row = self._session.scalar(begun.order_by(Assignment.id).limit(1))
+        if row is not None:
+            row.lease = now + LEASE
+            return self._shown(row)
+        candidates = list(self._session.scalars(self._candidates(reason, now)))
+        self._lots.shuffle(candidates)
+        for turn_id in candidates:
+            swapped = self._lots.random() < 0.5
+            if insert_new(
+                self._session, Assignment, turn_id=turn_id, worker_id=me, purpose=self._purpose, reason=reason,
+                swapped=swapped, lease=now + LEASE,
+            ):  # fmt: skip
+                given = select(Assignment).where(Assignment.turn_id == turn_id, Assignment.worker_id == me)
+                return self._shown(self._session.scalars(given).one())
+        return None
+
+    def given(self, turn_id: int) -> BlindTurn | None:
+        """A turn that the principal was given and has not judged; None: there is no such turn."""
+        mine = select(Assignment).where(
+            Assignment.turn_id == turn_id, Assignment.worker_id == self._principal.worker_id,
+            Assignment.purpose == self._purpose, Assignment.done.is_(None),
+        )  # fmt: skip
+        row = self._session.scalar(mine)
+        return None if row is None else self._shown(row)
+
+    def judge(self, turn_id: int, side: Side, strength: int, *, key: str, milliseconds: int | None = None) -> int:
+        """Store the principal's judgment of a turn that they were given; returns its id.
+
+        Raises:
+            ValueError: no such side or strength, or a negative time.
+            NotFound: the turn was not given to the principal.
+            Conflict: they have judged it already; carries (side, strength).
+        """
+        if side not in ("a", "b") or strength not in STRENGTHS or (milliseconds or 0) < 0:
+            raise ValueError("a judgment is of side a or b, of strength 1 (barely) to 4 (much), after 0 ms or more")
+        request = ("judge other", turn_id, side, strength, milliseconds)
+        return once(
+            self._session, self._principal, key, request, lambda: self._judge(turn_id, side, strength, milliseconds)
+        )
+
+    def _judge(self, turn_id: int, side: Side, strength: int, milliseconds: int | None) -> int:
+        me = self._principal.worker_id
+        mine = (Assignment.turn_id == turn_id, Assignment.worker_id == me, Assignment.purpose == self._purpose)
+        given = self._session.scalar(select(Assignment).where(*mine))
+        if given is None:
+            raise NotFound(f"no turn {turn_id} was given to you")
+        if not changed(
+            self._session, update(Assignment).where(*mine, Assignment.done.is_(None)).values(done=time.time())
+        ):
+            stored = self._session.scalar(
+                select(Judgment).where(Judgment.turn_id == turn_id, Judgment.worker_id == me, Judgment.stands)
+            )
+            raise Conflict("the turn is judged already", (stored.side, stored.strength) if stored else None)
+        first, second = self._sides(given)
+        conversation = self._session.get_one(Conversation, self._session.get_one(Turn, turn_id).conversation_id)
+        row = Judgment(
+            turn_id=turn_id, worker_id=me, revision=1, stands=True, purpose=self._purpose,
+            question=question_of(conversation.mode), swapped=given.swapped, side=side, strength=strength,
+            chosen_id=(first if side == "a" else second).id, other_id=(second if side == "a" else first).id,
+            milliseconds=milliseconds,
+        )  # fmt: skip
+        self._session.add(row)
+        self._session.flush()
+        worked(self._session, self._principal, conversation.mode, units=1)
+        Audit(self._session).append(me, "judge", f"judgment {row.id}", {"digest": judgment_digest(row)})
+        return row.id
+
+    def _candidates(self, reason: CheckReason, now: float) -> Select[int]:
+        me = self._principal.worker_id
+        busy = exists().where(
+            Assignment.turn_id == Turn.id,
+            or_(
+                Assignment.worker_id == me,
+                and_(Assignment.purpose == self._purpose, or_(Assignment.done.is_not(None), Assignment.lease > now)),
+            ),
+        )
+        return (
+            select(Turn.id)
+            .join(Conversation, Conversation.id == Turn.conversation_id)
+            .where(
+                Turn.state == TurnState.JUDGED,
+                Conversation.state == ConversationState.ENDED,
+                Conversation.mode.in_(self._modes()),
+                Conversation.worker_id != me,
+                ~busy,
+                _found_by(reason),
+            )
+            .order_by(Turn.id.desc())
+            .limit(DRAWN_FROM)
+        )
+
+    def _modes(self) -> tuple[Mode, ...]:
+        """Nobody is shown red-team answers who has not agreed to it."""
+        if self._purpose == "review" or self._principal.has("red_team_worker"):
+            return ("helpful", "compare", "red_team")
+        return ("helpful", "compare")
+
+    def _shown(self, row: Assignment) -> BlindTurn:
+        self._session.flush()
+        turn = self._session.get_one(Turn, row.turn_id)
+        conversation = self._session.get_one(Conversation, turn.conversation_id)
+        thread = thread_of(self._session, conversation)
+        before = [one for one in thread.turns if one.ordinal < turn.ordinal]
+        first, second = (Answer(side.text or "", side.finish or "stop") for side in self._sides(row))
+        return BlindTurn(
+            turn.id, conversation.id, conversation.mode, conversation.goal, question_of(conversation.mode), row.reason,
+            (*dialogue_of(thread.with_turns(before)), turn.text), (first, second),
+        )  # fmt: skip
+
+    def _sides(self, row: Assignment) -> tuple[Response, Response]:
+        """The answers on sides a and b, as this worker sees them."""
+        found = select(Response).where(Response.turn_id == row.turn_id, Response.slot != "edit")
+        first, second = self._session.scalars(found.order_by(Response.slot))
+        return (second, first) if row.swapped else (first, second)
+
+
+def _found_by(reason: CheckReason) -> ColumnElement[bool]:
+    """What makes a turn worth a check, as a condition on `Turn` and `Conversation`."""
+    own = exists().where(Judgment.turn_id == Turn.id, Judgment.purpose == "own", Judgment.stands)
+    if reason == "flagged":
+        return exists().where(
+            Flag.conversation_id == Turn.conversation_id, or_(Flag.turn_id.is_(None), Flag.turn_id == Turn.id)
+        )
+    if reason == "too_fast":
+        return own.where(Judgment.milliseconds < TOO_FAST)
+    if reason == "new_worker":
+        theirs = aliased(Judgment)
+        given = select(func.count()).where(theirs.worker_id == Conversation.worker_id, theirs.stands)
+        return given.scalar_subquery() < NEW_WORKER
+    return own

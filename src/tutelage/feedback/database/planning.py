@@ -1,0 +1,103 @@
+"""Which snapshots answer a turn, drawn by lot: the worker is not to know, and every pair is to be met."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from random import Random
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
+
+from tutelage.dialogue import SamplingParameters
+from tutelage.feedback.database.refusals import Unavailable
+from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Slot, Snapshot, Turn
+
+LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An answer to be made. `snapshot` is None in practice, where the answers are given texts."""
+
+    response_id: int
+    slot: Slot
+    snapshot: str | None
+    sampling: SamplingParameters | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A turn that was claimed: the dialogue (texts of its turns, the human's first and last), and what answers it."""
+
+    turn_id: int
+    attempt: int
+    dialogue: tuple[str, ...]
+    answers: tuple[Planned, Planned]
+
+
+def draw_pair(session: Session, mode: Mode, random: Random) -> tuple[Snapshot | None, Snapshot | None]:
+    """The snapshots of sides a and b.
+
+    Two draws by weight, with replacement (section 2.2: the same model or different ones); to compare snapshots, the
+    different two that have met least often; in practice none.
+
+    Raises:
+        Unavailable: no snapshot is deployed, or too few to compare.
+    """
+    if mode == "practice":
+        return None, None
+    active = list(session.scalars(select(Snapshot).where(Snapshot.status == "active", Snapshot.weight > 0)))
+    if not active:
+        raise Unavailable("no model is deployed")
+    if mode == "compare":
+        pair = _least_met(session, active, random)
+    else:
+        pair = random.choices(active, [snapshot.weight for snapshot in active], k=2)
+    return pair[0], pair[1]
+
+
+def _least_met(session: Session, active: Sequence[Snapshot], random: Random) -> list[Snapshot]:
+    if len(active) < 2:
+        raise Unavailable("only one model is deployed: there is nothing to compare")
+    met = meetings(session, "compare")
+    pairs = [pair for pair in combinations_with_replacement(active, 2) if pair[0] is not pair[1]]
+    fewest = min(met[_names(pair)] for pair in pairs)
+    pair = list(random.choice([pair for pair in pairs if met[_names(pair)] == fewest]))
+    random.shuffle(pair)
+    return pair
+
+
+def meetings(session: Session, *modes: Mode) -> Counter[tuple[str, str]]:
+    """How many standing judgments there are of each two snapshots, by their names in order."""
+    chosen, other = aliased(Response), aliased(Response)
+    judged = (
+        select(chosen.snapshot, other.snapshot, func.count())
+        .select_from(Judgment)
+        .join(chosen, chosen.id == Judgment.chosen_id)
+        .join(other, other.id == Judgment.other_id)
+        .join(Turn, Turn.id == Judgment.turn_id)
+        .join(Conversation, Conversation.id == Turn.conversation_id)
+        .where(Judgment.stands, Conversation.mode.in_(modes))
+        .group_by(chosen.snapshot, other.snapshot)
+    )
+    met: Counter[tuple[str, str]] = Counter()
+    for one, another, count in session.execute(judged):
+        if one is not None and another is not None:
+            met[min(one, another), max(one, another)] += count
+    return met
+
+
+def _names(pair: Sequence[Snapshot]) -> tuple[str, str]:
+    first, second = sorted(snapshot.name for snapshot in pair)
+    return first, second
+
+
+def parameters(stored: dict[str, Any] | None) -> SamplingParameters | None:
+    """The sampling parameters that a row holds."""
+    if stored is None:
+        return None
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+    return SamplingParameters(**given)

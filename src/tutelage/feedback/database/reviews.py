@@ -1,0 +1,135 @@
+"""What reviewers decide: verdicts on spot-checked turns, and what is left out of exports."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from tutelage.feedback.database.audit import Audit
+from tutelage.feedback.database.connection import changed
+from tutelage.feedback.database.once import once
+from tutelage.feedback.database.principal import Principal
+from tutelage.feedback.database.refusals import Conflict, NotFound
+from tutelage.feedback.database.tables import Conversation, Exclusion, Flag, Judgment, Review, Turn, Verdict, Worker
+from tutelage.feedback.database.texts import LONGEST_COMMENT, written
+from tutelage.feedback.database.thread import Thread, thread_of
+
+SubjectKind = Literal["worker", "conversation", "turn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A checked turn after the reviewer's blind judgment: the whole thread with its worker's choices."""
+
+    worker_id: str
+    thread: Thread
+    agreed: bool
+    """Whether the reviewer chose the same answer."""
+
+
+class Reviews:
+    """For reviewers. The blind judgment comes first (`OthersTurns` with the purpose `review`), then the verdict."""
+
+    def __init__(self, session: Session, principal: Principal) -> None:
+        principal.require("reviewer", "admin")
+        self._session = session
+        self._principal = principal
+
+    def opened(self, turn_id: int) -> Opened:
+        """The turn that the principal has judged, unblinded.
+
+        Raises:
+            NotFound: the principal has not judged this turn as a check.
+        """
+        mine = self._blind(turn_id)
+        conversation = self._session.get_one(Conversation, self._session.get_one(Turn, turn_id).conversation_id)
+        theirs = select(Judgment.chosen_id).where(
+            Judgment.turn_id == turn_id, Judgment.worker_id == conversation.worker_id, Judgment.stands
+        )
+        agreed = self._session.scalar(theirs) == mine.chosen_id
+        return Opened(conversation.worker_id, thread_of(self._session, conversation), agreed)
+
+    def decide(self, turn_id: int, writing: Verdict, judging: Verdict, remark: str = "", *, key: str) -> int:
+        """Store the verdict on a turn, on the writing and on the judging apart; returns its id.
+
+        Raises:
+            NotFound: the principal has not judged this turn as a check.
+            Conflict: they have given their verdict; carries (writing, judging).
+        """
+        words = written(remark, "the remark", LONGEST_COMMENT) if remark.strip() else ""
+
+        def act() -> int:
+            blind = self._blind(turn_id)
+            given = select(Review).where(Review.turn_id == turn_id, Review.reviewer_id == self._principal.worker_id)
+            if (stored := self._session.scalar(given)) is not None:
+                raise Conflict("the verdict is given already", (stored.writing, stored.judging))
+            row = Review(
+                turn_id=turn_id, reviewer_id=self._principal.worker_id, judgment_id=blind.id, writing=writing,
+                judging=judging, remark=words,
+            )  # fmt: skip
+            self._session.add(row)
+            self._session.flush()
+            Audit(self._session).append(
+                self._principal.worker_id, "review", f"turn {turn_id}", {"writing": writing, "judging": judging}
+            )
+            return row.id
+
+        return once(self._session, self._principal, key, ("review", turn_id, writing, judging, words), act)
+
+    def exclude(self, kind: SubjectKind, subject: str, reason: str) -> None:
+        """Leave a worker, a conversation or a turn out of every later export; nothing is deleted."""
+        self._revise(kind, subject, True, reason)
+
+    def include(self, kind: SubjectKind, subject: str, reason: str) -> None:
+        """Take an exclusion back."""
+        self._revise(kind, subject, False, reason)
+
+    def exclusions(self, limit: int = 100) -> list[Exclusion]:
+        """The exclusions that stand, the latest first."""
+        standing = select(Exclusion).where(Exclusion.stands, Exclusion.excluded)
+        return list(self._session.scalars(standing.order_by(Exclusion.id.desc()).limit(limit)))
+
+    def excluded(self, kind: SubjectKind, subject: str) -> str | None:
+        """Why a worker, a conversation or a turn is left out; None: it is not."""
+        same = (Exclusion.subject_kind == kind, Exclusion.subject == subject)
+        return self._session.scalar(select(Exclusion.reason).where(*same, Exclusion.stands, Exclusion.excluded))
+
+    def flags(self, limit: int = 100) -> list[Flag]:
+        """What workers have reported, the latest first."""
+        return list(self._session.scalars(select(Flag).order_by(Flag.id.desc()).limit(limit)))
+
+    def thread(self, conversation_id: str) -> tuple[str, Thread]:
+        """The worker and the thread of any conversation."""
+        row = self._session.get(Conversation, conversation_id)
+        if row is None:
+            raise NotFound(f"no conversation {conversation_id}")
+        return row.worker_id, thread_of(self._session, row)
+
+    def _blind(self, turn_id: int) -> Judgment:
+        mine = select(Judgment).where(
+            Judgment.turn_id == turn_id, Judgment.worker_id == self._principal.worker_id,
+            Judgment.purpose == "review", Judgment.stands,
+        )  # fmt: skip
+        found = self._session.scalar(mine)
+        if found is None:
+            raise NotFound(f"no turn {turn_id} that you have judged")
+        return found
+
+    def _revise(self, kind: SubjectKind, subject: str, excluded: bool, reason: str) -> None:
+        why = written(reason, "the reason", LONGEST_COMMENT)
+        table = {"worker": Worker, "conversation": Conversation, "turn": Turn}[kind]
+        if self._session.get(table, int(subject) if kind == "turn" else subject) is None:
+            raise NotFound(f"no {kind} {subject}")
+        same = (Exclusion.subject_kind == kind, Exclusion.subject == subject)
+        last = self._session.scalar(select(func.max(Exclusion.revision)).where(*same)) or 0
+        changed(self._session, update(Exclusion).where(*same, Exclusion.stands).values(stands=False))
+        self._session.add(
+            Exclusion(
+                subject_kind=kind, subject=subject, revision=last + 1, stands=True, excluded=excluded, reason=why,
+                excluded_by=self._principal.worker_id,
+            )
+        )  # fmt: skip
+        self._session.flush()
+        action = "exclude" if excluded else "include"
+        Audit(self._session).append(self._principal.worker_id, action, f"{kind} {subject}", {"reason": why})

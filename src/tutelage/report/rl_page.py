@@ -1,0 +1,150 @@
+"""The page of one run of reinforcement learning: one HTML file that needs no network and no script."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.files import read_json, read_jsonl, write_text
+from tutelage.report.figures import to_inline_svg
+from tutelage.report.page import environment, flattened
+from tutelage.report.plain import cleaned, is_number
+from tutelage.report.rl_charts import CHARTS
+from tutelage.statistics.overoptimisation import fitted_line, gain, late_mean, parting
+
+Record = dict[str, Any]
+SHOWN_PROMPTS = 4  # of each step whose samples are kept, with an answer each
+
+
+def read_run(directory: Path) -> Record:
+    """What the training of a policy has left so far: steps, sample dialogues, the best-of-n curve, the card.
+
+    Raises:
+        InputError: no metrics there, or a file that is not what it should be.
+    """
+    metrics = directory / "metrics.jsonl"
+    if not metrics.exists():
+        raise InputError(f"{metrics}: not there; name the directory that a training of a policy writes")
+    samples, best_of = directory / "samples.jsonl", directory / "best_of.jsonl"
+    return {
+        "name": directory.resolve().name,
+        "steps": [line.record for line in read_jsonl(metrics)],
+        "samples": [line.record for line in read_jsonl(samples)] if samples.exists() else [],
+        "best_of": [line.record for line in read_jsonl(best_of)] if best_of.exists() else [],
+        "card": _card(directory),
+    }
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether the training that writes here has ended."""
+    card = _card(directory)
+    return card is not None and card["finished"]
+
+
+def _card(directory: Path) -> Record | None:
+    """What the training is and what came of it, from the file that its command leaves: `train ppo`, `train best-of-n`,
+    a stage of the loop."""
+    training, model, stage = (directory / f"{name}.json" for name in ("training", "model_card", "stage"))
+    if training.exists():
+        content = read_json(training)
+        return {**content, "finished": "result" in content, "snapshot": content.get("result", {}).get("snapshot")}
+    if model.exists():
+        return {**read_json(model), "finished": True}
+    if stage.exists():
+        content = read_json(stage)
+        settings = {"base": content["settings"].get("base"), "settings": content["settings"].get("ppo")}
+        return {**content, **settings, "finished": True}
+    return None
+
+
+def findings(steps: list[Record]) -> Record:
+    """What the steps show: gains from the early to the late ones, KL, the lines over √KL, where the two scores part.
+
+    A part that the steps do not measure is None.
+    """
+    columns = {key: _column(steps, key) for key in ("reward", "heldout_reward", "kl", "sqrt_kl")}
+    gains = {key: gain(columns[key]) if len(columns[key]) else np.nan for key in ("reward", "heldout_reward")}
+    found = parting(columns["reward"], columns["heldout_reward"])
+    lines = {key: fitted_line(columns["sqrt_kl"], columns[key]) for key in ("reward", "heldout_reward")}
+    kl = late_mean(columns["kl"]) if steps else np.nan
+    return cleaned_numbers({
+        "steps": len(steps), "gain": gains["reward"], "heldout_gain": gains["heldout_reward"], "kl": kl,
+        "line": _line(lines["reward"]), "heldout_line": _line(lines["heldout_reward"]),
+        "parting": None if found is None else {
+            "step": found.step.value, "low": found.step.low, "high": found.step.high, "growth": found.growth,
+            "p_value": found.p_value, "sqrt_kl": float(columns["sqrt_kl"][round(found.step.value)]),
+        },
+    })  # fmt: skip
+
+
+def write_rl_page(run: Record, path: Path) -> None:
+    """Write the page for what `read_run` has read. All text counts as hostile; equal runs give equal bytes.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_text(path, render_rl(run))
+
+
+def render_rl(run: Record) -> str:
+    """The page as HTML text."""
+    safe = cleaned(run)
+    drawn = {name: chart(safe) for name, chart in CHARTS.items()}
+    figures = {name: Markup(to_inline_svg(figure, name)) for name, figure in drawn.items() if figure is not None}
+    shows = findings(run["steps"])
+    return environment().get_template("rl.html.j2").render(
+        run=safe, figures=figures, shows=shows, headline=headline(shows), groups=_by_step(safe["samples"]),
+        settings=flattened((safe["card"] or {}).get("settings")),
+    )  # fmt: skip
+
+
+def headline(shows: Record) -> str:
+    """What was gained at which distance, and whether it is still believed, in two sentences."""
+    if not is_number(shows["gain"]):
+        return "No step with a reward has been made yet."
+    gained = f"In {shows['steps']} steps the score by the train-PM changed by {shows['gain']:+.2f} nats"
+    at = f", at a KL of {shows['kl']:.1f} nats a response" if is_number(shows["kl"]) else ""
+    if not is_number(shows["heldout_gain"]):
+        return f"{gained}{at}. No other preference model watched, so that nothing says whether that is real."
+    return f"{gained}, by the held-out PM by {shows['heldout_gain']:+.2f}{at}. {_trust(shows['parting'])}"
+
+
+def _trust(found: Record | None) -> str:
+    if found is None:
+        return "It is not shown that the two part."
+    return (
+        f"From step {found['step']:.0f} on (95% interval {found['low']:.0f} to {found['high']:.0f}) the first rises "
+        "faster than the second: not all that is gained there is seen by another judge."
+    )
+
+
+def _by_step(samples: list[Record]) -> list[tuple[Any, list[Record]]]:
+    """The samples by step, the last first, of each the first answer to a few prompts."""
+    steps = sorted({sample["step"] for sample in samples if is_number(sample.get("step"))}, reverse=True)
+    return [(step, _first_of_each_prompt(s for s in samples if s.get("step") == step)) for step in steps]
+
+
+def _first_of_each_prompt(samples: Iterable[Record]) -> list[Record]:
+    first: dict[str, Record] = {}
+    for sample in samples:
+        first.setdefault(str(sample.get("prompt")), sample)
+    return list(first.values())[:SHOWN_PROMPTS]
+
+
+def _column(steps: list[Record], key: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([step[key] if is_number(step.get(key)) else np.nan for step in steps], dtype=np.float64)
+
+
+def _line(line: Any) -> Record | None:
+    if line is None:
+        return None
+    return {"slope": line.slope.value, "low": line.slope.low, "high": line.slope.high, "r_squared": line.r_squared}
+
+
+def cleaned_numbers(record: Record) -> Record:
+    """The record with None for every number that is not finite."""
+    safe: Record = cleaned(record)
+    return safe

@@ -1,0 +1,203 @@
+"""The result page of a study of policies: what was asked, plots, the numbers, the command. Markdown with SVGs."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tutelage.loop.recipe import Recipe
+from tutelage.plumbing.files import write_text
+from tutelage.report.charts import CHARTS, REWARD_AGAINST_KL
+from tutelage.report.figures import Estimate, Panel, Series, interval_plot, panels_plot, scatter_plot, to_svg
+from tutelage.report.plain import duration, markdown_table, percent
+from tutelage.statistics.intervals import mean_interval
+from tutelage.studies.points import Point
+from tutelage.studies.policies import PolicyStudy
+
+Row = list[str]
+TITLES: dict[PolicyStudy, str] = {
+    "robustness": "How far a reward may be trusted",
+    "kl": "Reward against √KL",
+    "weight": "What the weight of the KL penalty does",
+    "methods": "PPO, RLOO, GRPO and best-of-n in equal time",
+    "tension": "Helpful only, or helpful and harmless",
+}
+QUESTIONS: dict[PolicyStudy, str] = {
+    "robustness": "The comparisons are split by prompt; a policy is trained against the preference model of one half "
+    "(train-PM) and watched by that of the other (held-out PM), for two numbers of comparisons. From which step "
+    "on does the first score rise away from the second (Bai et al. 2022, section 4.2)?",
+    "kl": "Does the reward rise on a straight line with the root of the KL from the initial policy (section 4.3)?",
+    "weight": "Policies trained alike but for λ_KL, the price of a nat of KL.",
+    "methods": "Each method gets the same seconds for sampling, scoring and learning, on the same preference models.",
+    "tension": "A policy trained on helpful comparisons and prompts alone beside one trained on both kinds, each "
+    "judged on both (section 4.4).",
+}
+CROWD = (
+    "The people are the simulated crowd: *chosen* is how often its workers are expected to choose the policy's answer "
+    "over the base's on the validation prompts."
+)
+PEOPLE = "The comparisons are people's own; nobody has judged the policies, only the two preference models."
+NAMES = {"size": "comparisons a PM", "weight": "λ_KL", "method": "method", "kinds": "trained on", "seed": "seed"}
+VARIED: dict[PolicyStudy, str] = {
+    "robustness": "size", "kl": "seed", "weight": "weight", "methods": "method", "tension": "kinds",
+}  # fmt: skip
+
+
+def write_policy_page(study: PolicyStudy, points: Sequence[Point], recipe: Recipe, command: str, place: Path) -> Path:
+    """Write `STUDY.md` and its SVGs into a directory; returns the page's path."""
+    lines = [f"# {TITLES[study]}", "", QUESTIONS[study], ""]
+    for name, figure in FIGURES[study](points).items():
+        write_text(place / f"{study}-{name}.svg", to_svg(figure))
+        lines += [f"![{TITLES[study]}: {name}]({study}-{name}.svg)", ""]
+    lines += [*_table(study, points), "", *_means(study, points), ""]
+    lines += [_size(points, recipe), "", f"    {command}", ""]
+    write_text(place / f"{study}.md", "\n".join(lines))
+    return place / f"{study}.md"
+
+
+def _size(points: Sequence[Point], recipe: Recipe) -> str:
+    """What the reader must know of the size of it all."""
+    step = f"{recipe.ppo.prompts_per_step} prompts × {recipe.ppo.samples_per_prompt} answers"
+    return (
+        f"Base {recipe.base}, recipe {recipe.name}; a step is {step} of at most {recipe.sampling.max_tokens} tokens. A "
+        "gain is how far above the base's answers to the validation prompts a PM scores the policy's, in nats. "
+        f"{CROWD if _judged(points) else PEOPLE} Intervals are 95%: over prompts within a run (they say nothing of how "
+        "runs differ), over seeds in the table of means. "
+        f"Training took {duration(sum(point['seconds'] for point in points))} in all."
+    )
+
+
+def _table(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
+    """A row a run."""
+    names = [name for name in NAMES if name in points[0]]
+    header = [NAMES[name] for name in names]
+    header += ["KL, nats", "gain, train-PM", "gain, held-out PM"]
+    header += ["chosen, helpful", "chosen, harmless"] if _judged(points) else []
+    with_curve = study in ("kl", "robustness")
+    header += ["line, train-PM: slope, R²", "held-out PM", "they part at step"] if with_curve else ["tokens", "time"]
+    return markdown_table(header, [_row(point, names, with_curve) for point in points])
+
+
+def _row(point: Point, names: Sequence[str], with_curve: bool) -> Row:
+    final = point["final"]
+    cells = [str(point[name]) for name in names] + [f"{final['kl']:.1f}"]
+    cells += [_score(final[key]) for key in ("gain", "heldout_gain")]
+    if "wins" in final:
+        cells += [_share(final["wins"].get(kind)) for kind in ("helpful", "harmless")]
+    if not with_curve:
+        return [*cells, f"{final['length']:.0f}", duration(point["seconds"])]
+    shows = point["shows"]
+    return [*cells, _line(shows["line"]), _line(shows["heldout_line"]), _parting(shows["parting"])]
+
+
+def _means(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
+    """A row a value of what is varied: means over the seeds with their intervals, where there is more than one."""
+    if study == "kl" or len({point["seed"] for point in points}) < 2:
+        return []
+    key, measures = VARIED[study], _measures(points)
+    rows = []
+    for value in dict.fromkeys(point[key] for point in points):
+        runs = [point for point in points if point[key] == value]
+        rows.append([str(value), *(_over_seeds([read(run) for run in runs], form) for read, form in measures.values())])
+    return ["Means over the seeds:", "", *markdown_table([NAMES[key], *measures], rows)]
+
+
+def _over_seeds(values: Sequence[float], form: str) -> str:
+    found = mean_interval(values, range(len(values)))
+    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
+
+
+Measure = tuple[Callable[[Point], float], str]
+MEASURES: dict[str, Measure] = {
+    "KL, nats": (lambda point: point["final"]["kl"], ".1f"),
+    "gain, train-PM": (lambda point: point["final"]["gain"]["value"], "+.2f"),
+    "gain, held-out PM": (lambda point: point["final"]["heldout_gain"]["value"], "+.2f"),
+}
+CHOSEN: Measure = (lambda point: point["final"]["wins"]["all"]["value"], ".1%")
+
+
+def _judged(points: Sequence[Point]) -> bool:
+    """Whether the crowd has said what the policies are worth to it."""
+    return all("wins" in point["final"] for point in points)
+
+
+def _measures(points: Sequence[Point]) -> dict[str, Measure]:
+    return MEASURES | ({"chosen, all": CHOSEN} if _judged(points) else {})
+
+
+def _score(record: dict[str, float]) -> str:
+    return f"{record['value']:+.2f} [{record['low']:+.2f}, {record['high']:+.2f}]"
+
+
+def _share(record: dict[str, float] | None) -> str:
+    return "not measured" if record is None else f"{record['value']:.1%} [{record['low']:.1%}, {record['high']:.1%}]"
+
+
+def _line(record: dict[str, float] | None) -> str:
+    if record is None:
+        return "not measured"
+    return f"{record['slope']:+.2f} [{record['low']:+.2f}, {record['high']:+.2f}], {record['r_squared']:.2f}"
+
+
+def _parting(record: dict[str, float] | None) -> str:
+    return "not shown" if record is None else f"{record['step']:.0f} [{record['low']:.0f}, {record['high']:.0f}]"
+
+
+def _curves(points: Sequence[Point]) -> dict[str, Figure]:
+    """Both scores over √KL and over the steps, a panel a run."""
+    named = [{"name": _label(point), "steps": point["curve"]} for point in points]
+    drawn = {name: CHARTS[name]({"rounds": named}) for name in (REWARD_AGAINST_KL, "pm-scores")}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _label(point: Point) -> str:
+    return ", ".join(f"{NAMES[name]} {point[name]}" for name in NAMES if name in point)
+
+
+def _by_weight(points: Sequence[Point]) -> dict[str, Figure]:
+    """KL, scores and choices over λ: means over the seeds."""
+    weights = sorted({point["weight"] for point in points})
+    across = np.array(weights, dtype=np.float64)
+
+    def mean(read: Callable[[Point], float]) -> NDArray[np.float64]:
+        return np.array([np.mean([read(p) for p in points if p["weight"] == weight]) for weight in weights])
+
+    panels = [
+        Panel(name, "", [Series("mean over seeds", across, mean(read))])
+        for name, (read, _) in _measures(points).items()
+    ]
+    figure = panels_plot(panels, "λ_KL")
+    for axes in figure.axes if weights[0] > 0 else []:
+        axes.set_xscale("log")
+    return {"weights": figure}
+
+
+def _by_method(points: Sequence[Point]) -> dict[str, Figure]:
+    if _judged(points):
+        chosen = [Estimate(_label(point), **point["final"]["wins"]["all"]) for point in points]
+        half = (0.5, "no difference")
+        return {"chosen": interval_plot(chosen, "chosen over the base, share", lambda e: percent(e.value), half)}
+    scores = [Estimate(_label(point), **point["final"]["heldout_gain"]) for point in points]
+    return {
+        "scores": interval_plot(scores, "score above the base's by the held-out PM, nats", lambda e: f"{e.value:+.2f}")
+    }
+
+
+def _both_axes(points: Sequence[Point]) -> dict[str, Figure]:
+    wins = [point["final"]["wins"] for point in points]
+    across, up = (
+        [Estimate(_label(point), **win[kind]) for point, win in zip(points, wins, strict=True)]
+        for kind in ("helpful", "harmless")
+    )
+    return {"axes": scatter_plot(across, up, "chosen on helpful prompts, share", "chosen on red-team prompts, share")}
+
+
+FIGURES: dict[PolicyStudy, Callable[[Sequence[Point]], dict[str, Figure]]] = {
+    "robustness": _curves,
+    "kl": _curves,
+    "weight": _by_weight,
+    "methods": _by_method,
+    "tension": _both_axes,
+}

@@ -1,0 +1,30 @@
+"""What is watched beside the reward: the ways in which answers please a preference model without being better."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from tutelage.feedback.phrases import REFUSES
+from tutelage.feedback.reading import words
+
+
+def text_measures(texts: Sequence[str]) -> dict[str, float]:
+    """Means over at least one answer: `repetition` and `refusals`, both shares."""
+    return {
+        "repetition": float(np.mean([repetition(text) for text in texts])),
+        "refusals": float(np.mean([refuses(text) for text in texts])),
+    }
+
+
+def repetition(text: str) -> float:
+    """The share of a text's word triples that stood in it before; 0 for fewer than three words."""
+    said = words(text)
+    triples = Counter(zip(pairwise(said), said[2:], strict=False))
+    return 1 - len(triples) / triples.total() if triples else 0.0
+
+
+def refuses(text: str) -> bool:
+    """Whether it declines in the first person, by its wording."""
+    return REFUSES.search(text.lower().replace("’", "'")) is not None

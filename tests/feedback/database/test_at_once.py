@@ -1,0 +1,224 @@
+"""Many at once, lost acknowledgements, full disks and killed processes: what was acknowledged is there, once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import event, func, select
+
+from tutelage.feedback.database.access import take_token
+from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.conversations import Conversations
+from tutelage.feedback.database.refusals import Conflict, Unavailable
+from tutelage.feedback.database.tables import Judgment, Turn
+from tutelage.feedback.database.verify import faults
+
+from .flow import acting, answer, ask, deploy, judge, judged, new_key, start, thread, worker
+
+T = TypeVar("T")
+
+
+def at_once(count: int, act: Callable[[int], T]) -> list[T]:
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(act, range(count)))
+
+
+def count(database: Database) -> int:
+    with database.reading() as session:
+        return session.scalar(select(func.count()).select_from(Judgment)) or 0
+
+
+@pytest.mark.parametrize("clients", [20, pytest.param(200, marks=pytest.mark.hard)])
+def test_the_same_key_at_once_is_one_judgment(database: Database, clients: int) -> None:
+    deploy(database)
+    me = worker(database)
+    chat = start(database, me)
+    turn = ask(database, me, chat)
+    answer(database, me, turn)
+
+    def post(_: int) -> int:
+        with acting(database, me) as mine:
+            return mine.judge(turn, "b", 2, key="one click")
+
+    assert len(set(at_once(clients, post))) == 1
+    assert count(database) == 1
+    assert list(faults(database)) == []
+
+
+@pytest.mark.parametrize("rounds", [5, pytest.param(100, marks=pytest.mark.hard)])
+def test_of_opposite_choices_in_two_tabs_one_stands(database: Database, rounds: int) -> None:
+    deploy(database)
+    me = worker(database)
+    chat = start(database, me)
+    for number in range(rounds):
+        turn = ask(database, me, chat, f"Message {number}")
+        answer(database, me, turn)
+
+        def click(tab: int, turn: int = turn) -> str:
+            side = "ab"[tab]
+            try:
+                judge(database, me, turn, side)  # type: ignore[arg-type]
+                return f"stored {side}"
+            except Conflict as conflict:
+                return f"told {conflict.stored.choice.side}"
+
+        told = sorted(at_once(2, click))
+        assert told in (["stored a", "told a"], ["stored b", "told b"])
+    assert count(database) == rounds
+
+
+@pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.hard)])
+def test_after_a_lost_acknowledgement_the_same_request_is_answered_again(database: Database, times: int) -> None:
+    deploy(database)
+    me = worker(database)
+    chat = start(database, me)
+    for number in range(times):
+        turn = ask(database, me, chat, f"Message {number}")
+        answer(database, me, turn)
+        ids = []
+        for _ in ("lost", "again"):
+            with acting(database, me) as mine:
+                ids.append(mine.judge(turn, "a", 4, key=f"click {number}", milliseconds=900))
+        assert ids[0] == ids[1]
+    assert count(database) == times
+
+
+def test_a_key_serves_one_request_of_one_worker(database: Database) -> None:
+    deploy(database)
+    me, other = worker(database), worker(database)
+    with acting(database, me) as mine:
+        mine.start("helpful", key="k")
+        with pytest.raises(Conflict, match="another request"):
+            mine.start("compare", key="k")
+    with acting(database, other) as theirs:
+        assert theirs.start("helpful", key="k")
+    with pytest.raises(ValueError, match="1 to 200"), acting(database, me) as mine:
+        mine.start("helpful", key="")
+    with pytest.raises(ValueError, match="plain"), acting(database, me) as mine:
+        mine.start("helpful", key="nul \x00")
+
+
+def test_one_of_many_claims_a_turn(database: Database) -> None:
+    deploy(database)
+    me = worker(database)
+    turn = ask(database, me, start(database, me))
+
+    def claim(_: int) -> bool:
+        with acting(database, me) as mine:
+            return mine.claim(turn) is not None
+
+    assert sum(at_once(10, claim)) == 1
+
+
+def test_two_messages_at_once_make_one_turn(database: Database) -> None:
+    deploy(database)
+    me = worker(database)
+    chat = start(database, me)
+
+    def send(number: int) -> bool:
+        try:
+            ask(database, me, chat, f"Message {number}")
+            return True
+        except Conflict:
+            return False
+
+    assert sum(at_once(8, send)) == 1
+    assert len(thread(database, me, chat).turns) == 1
+
+
+def test_a_bucket_gives_what_it_holds(database: Database) -> None:
+    def take(_: int) -> bool:
+        with database.writing() as session:
+            return take_token(session, "sign in", capacity=3, per_second=0.001)
+
+    assert sum(at_once(8, take)) == 3
+
+
+def test_readers_do_not_stop_writers(database: Database) -> None:
+    deploy(database)
+    me = worker(database)
+    chat = start(database, me)
+    with database.reading() as session:
+        mine = Conversations(session, me)
+        assert mine.thread(chat).turns == ()
+        ask(database, me, chat)
+        session.expire_all()
+        assert mine.thread(chat).turns == ()  # one state from beginning to end
+    assert len(thread(database, me, chat).turns) == 1
+
+
+def test_on_a_full_disk_nothing_is_acknowledged_and_all_recovers(tmp_path: Path, sqlite_template: str) -> None:
+    (tmp_path / "feedback.db").write_bytes(Path(sqlite_template).read_bytes())
+    database = Database(str(tmp_path / "feedback.db"))
+    deploy(database)
+    me = worker(database)
+    chat = start(database, me)
+    pages: list[int] = []
+
+    def limit(connection, _record, _proxy) -> None:  # type: ignore[no-untyped-def]
+        if pages:
+            connection.execute(f"PRAGMA max_page_count={pages[0]}")
+
+    event.listen(database.engine, "checkout", limit)
+    pages.append(1)  # SQLite takes no fewer than the file has
+    stored: list[int] = []
+
+    def fill() -> None:
+        for _ in range(1000):
+            turn = ask(database, me, chat, "long " * 500)
+            with acting(database, me) as mine:
+                mine.skip(turn, key=new_key())
+            stored.append(turn)
+
+    with pytest.raises(Unavailable, match="full"):
+        fill()
+    pages[0] = 10**9
+    seen = thread(database, me, chat).turns
+    assert len(seen) - len(stored) in (0, 1)  # the message itself, or its skipping, was refused
+    with acting(database, me) as mine:
+        for turn_view in seen[len(stored) :]:
+            mine.skip(turn_view.id, key=new_key())
+    judged(database, me, chat)
+    assert list(faults(database)) == []
+    database.close()
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.hard)])
+def test_what_was_acknowledged_outlasts_kill_9(
+    database: Database, database_url: str, tmp_path: Path, kills: int
+) -> None:
+    """A process of four threads that judges, and prints each judgment's number after its commit, is killed again and
+    again at any moment: every printed number is there, and no turn is half done."""
+    deploy(database)
+    acknowledged: list[int] = []
+    for _ in range(kills):
+        with (tmp_path / "log").open("w+") as log:
+            process = subprocess.Popen(
+                [sys.executable, Path(__file__).with_name("writer.py"), database_url],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            deadline = time.monotonic() + 60
+            while (tmp_path / "log").read_text().count("\n") < 10:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            whole = (tmp_path / "log").read_text().rpartition("\n")[0]
+            acknowledged += [json.loads(line) for line in whole.splitlines()]
+    with database.reading() as session:
+        stored = set(session.scalars(select(Judgment.id)))
+        turns = session.scalar(select(func.count()).select_from(Turn))
+    print(f"{kills} kills: {len(acknowledged)} acknowledged, {len(set(acknowledged) - stored)} lost, {turns} turns")
+    assert len(acknowledged) >= 10 * kills
+    assert set(acknowledged) <= stored
+    assert list(faults(database)) == []

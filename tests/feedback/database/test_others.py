@@ -1,0 +1,182 @@
+"""Blind judgments of others' turns, spot-checks, exclusions, ratings; and the numbers that come of them."""
+
+import random
+
+import pytest
+
+from tutelage.feedback.database.agreement import overlap
+from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.others import BlindTurn, OthersTurns
+from tutelage.feedback.database.overview import Overview
+from tutelage.feedback.database.principal import SYSTEM, Principal
+from tutelage.feedback.database.ratings import Ratings
+from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound
+from tutelage.feedback.database.reviews import Reviews
+from tutelage.feedback.database.source import FeedbackSource, LeftOut
+from tutelage.feedback.database.tables import CheckReason, Purpose
+from tutelage.feedback.database.verify import faults
+
+from .flow import CANARY, acting, answer, ask, deploy, end, judged, new_key, start, worker
+
+
+def talk(database: Database, me: Principal, turns: int = 1, mode: str = "helpful") -> tuple[str, list[int]]:
+    chat = start(database, me, mode)  # type: ignore[arg-type]
+    made = [judged(database, me, chat, "a", 4, f"Message {n}", ("first", "second")) for n in range(turns)]
+    end(database, me, chat, rating=4)
+    return chat, made
+
+
+def given(
+    database: Database, me: Principal, purpose: Purpose = "overlap", reason: CheckReason = "random", seed: int = 0
+) -> BlindTurn | None:
+    with database.writing() as session:
+        return OthersTurns(session, me, purpose, random.Random(seed)).next(reason)
+
+
+def pick(database: Database, me: Principal, turn: BlindTurn, text: str, purpose: Purpose = "overlap") -> None:
+    side = "ab"[[answer.text for answer in turn.answers].index(text)]
+    with database.writing() as session:
+        OthersTurns(session, me, purpose).judge(turn.turn_id, side, 4, key=new_key())  # type: ignore[arg-type]
+
+
+def test_a_turn_is_judged_blind_by_another_and_not_given_twice(database: Database) -> None:
+    deploy(database)
+    me, other, third = worker(database), worker(database), worker(database)
+    _, (first, _) = talk(database, me, 2)
+    assert given(database, me) is None
+    one = given(database, other)
+    assert one is not None
+    assert given(database, other) == one  # what was begun on is shown again
+    two = given(database, third)
+    assert two is not None
+    assert {one.turn_id, two.turn_id} >= {first}
+    assert one.turn_id != two.turn_id
+    assert one.dialogue[-1].startswith("Message")
+    assert {answer.text for answer in one.answers} == {"first", "second"}
+    assert CANARY not in str(one)
+    pick(database, other, one, "second")
+    with pytest.raises(Conflict):
+        pick(database, other, one, "first")
+    with pytest.raises(NotFound):
+        pick(database, me, one, "first")
+    assert list(faults(database)) == []
+
+
+def test_sides_are_drawn_by_lot_and_stored(database: Database) -> None:
+    deploy(database)
+    me = worker(database)
+    for _ in range(6):
+        talk(database, me)
+    orders = set()
+    for seed in range(6):
+        other = worker(database)
+        turn = given(database, other, seed=seed)
+        assert turn is not None
+        orders.add(turn.answers[0].text)
+        pick(database, other, turn, "second")
+    assert orders == {"first", "second"}
+    with database.reading() as session:
+        assert overlap(session).raw is not None
+        shares = {one.left for one in Overview(session, SYSTEM).workers() if one.id != me.worker_id}
+    assert shares == {0.0, 1.0}
+    source = FeedbackSource(database)
+    assert len(list(source.rows())) == 6
+    assert source.left_out == {LeftOut.FOR_AGREEMENT: 6}
+
+
+def test_nobody_is_shown_red_team_answers_unasked(database: Database) -> None:
+    deploy(database)
+    me, plain, red = worker(database), worker(database, "worker"), worker(database)
+    talk(database, me, mode="red_team")
+    assert given(database, plain) is None
+    turn = given(database, red)
+    assert turn is not None
+    assert turn.question == "more_harmful"
+
+
+def test_a_review_is_blind_first(database: Database) -> None:
+    deploy(database)
+    me, reviewer = worker(database), worker(database, "reviewer")
+    chat, (turn_id,) = talk(database, me)
+    with pytest.raises(Forbidden):
+        given(database, me, "review")
+    with database.reading() as session, pytest.raises(NotFound):
+        Reviews(session, reviewer).opened(turn_id)
+    turn = given(database, reviewer, "review")
+    assert turn is not None
+    pick(database, reviewer, turn, "second", "review")
+    with database.writing() as session:
+        reviews = Reviews(session, reviewer)
+        opened = reviews.opened(turn_id)
+        assert (opened.agreed, opened.worker_id, opened.thread.id) == (False, me.worker_id, chat)
+        reviews.decide(turn_id, "good", "poor", "dashed off", key=new_key())
+        with pytest.raises(Conflict):
+            reviews.decide(turn_id, "good", "good", key=new_key())
+
+
+def test_the_queue_finds_what_is_worth_a_check(database: Database) -> None:
+    deploy(database)
+    me, reviewer = worker(database), worker(database, "reviewer")
+    chat = start(database, me)
+    slow = judged(database, me, chat)
+    hasty = ask(database, me, chat)
+    answer(database, me, hasty)
+    with acting(database, me) as mine:
+        mine.judge(hasty, "a", 1, key=new_key(), milliseconds=300)
+        mine.report(chat, "broken", "odd letters", slow, key=new_key())
+    end(database, me, chat)
+    found = {reason: given(database, reviewer, "review", reason) for reason in ("flagged", "too_fast")}
+    assert {reason: turn and turn.turn_id for reason, turn in found.items()} == {"flagged": slow, "too_fast": hasty}
+    assert given(database, worker(database, "reviewer"), "review", "new_worker") is None  # both are being checked
+
+
+def test_an_exclusion_can_be_taken_back_and_both_stay(database: Database) -> None:
+    deploy(database)
+    me, reviewer = worker(database), worker(database, "reviewer")
+    talk(database, me, 2)
+    with database.writing() as session:
+        Reviews(session, reviewer).exclude("worker", me.worker_id, "a script")
+        with pytest.raises(NotFound):
+            Reviews(session, reviewer).exclude("turn", "999", "no such turn")
+    source = FeedbackSource(database)
+    assert list(source.rows()) == []
+    assert source.left_out == {LeftOut.WORKER_EXCLUDED: 2}
+    with database.writing() as session:
+        Reviews(session, reviewer).include("worker", me.worker_id, "it was a mistake")
+        assert Reviews(session, reviewer).exclusions() == []
+    assert len(list(FeedbackSource(database).rows())) == 2
+
+
+def test_a_finished_dialogue_is_rated_once_by_others(database: Database) -> None:
+    deploy(database)
+    me, other = worker(database), worker(database)
+    chat, _ = talk(database, me)
+    with database.writing() as session:
+        assert Ratings(session, me).next() is None
+        shown = Ratings(session, other).next()
+        assert shown is not None
+        assert (shown.id, shown.turns[0].answers, shown.turns[0].went_on_with) == (chat, None, "first")
+        Ratings(session, other).rate(chat, 5, "helpful indeed", key=new_key())
+        assert Ratings(session, other).next() is None
+        with pytest.raises(Conflict):
+            Ratings(session, other).rate(chat, 1, key=new_key())
+        with pytest.raises(NotFound):
+            Ratings(session, me).rate(chat, 5, key=new_key())
+        with pytest.raises(ValueError, match="1 to 5"):
+            Ratings(session, other).rate(chat, 6, key=new_key())
+
+
+def test_agreement_is_that_of_the_same_two_answers(database: Database) -> None:
+    deploy(database)
+    me, other = worker(database), worker(database)
+    talk(database, me, 4)
+    for number in range(4):
+        turn = given(database, other, seed=number)
+        assert turn is not None
+        pick(database, other, turn, "first" if number else "second")  # `me` has picked the first four times
+    with database.reading() as session:
+        found = overlap(session)
+        assert found.turns == 4
+        assert found.raw is not None
+        assert found.raw.value == 0.75
+        assert found.alpha == pytest.approx(1 - (8 - 1) * 2 / (2 * 7 * 1))
