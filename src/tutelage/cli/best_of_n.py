@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tutelage.cli import policies
-from tutelage.cli.policies import ADAPTER, settings_from
-from tutelage.cli.train import require_place
+from tutelage.cli.options import require_place, settings_from
+from tutelage.cli.policies import ADAPTER
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
 
