@@ -30,8 +30,8 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 METRICS = {
     "step", "responses", "reward", "reward_spread", "heldout_reward", "kl", "sqrt_kl", "kl_weight", "length",
-    "truncated", "entropy", "clip_fraction", "gradient_norm", "learning_rate", "seconds", "sampling_seconds",
-    "rollout_seconds",
+    "truncated", "repetition", "refusals", "entropy", "clip_fraction", "gradient_norm", "learning_rate", "seconds",
+    "sampling_seconds", "rollout_seconds",
 }  # fmt: skip
 
 
