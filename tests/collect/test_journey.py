@@ -29,3 +29,10 @@ def test_what_arrives_twice_is_done_once_and_answered_alike(worker: Person, data
     assert first.url == second.url
     with database.reading() as session:
         assert session.query(Judgment).count() == 1
+
+
+def test_messages_beyond_all_measure_are_slowed(worker: Person) -> None:
+    conversation = worker.begin()
+    statuses = [worker.send(f"/talk/{conversation}/message", text="again", key=str(n)).status_code for n in range(33)]
+    assert statuses[0] == 200
+    assert 429 in statuses[-3:]
