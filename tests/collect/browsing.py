@@ -65,7 +65,7 @@ def say(page: Page, text: str) -> None:
     page.locator("#message").press("Enter")
 
 
-def until_answered(page: Page, timeout: float = 8000) -> None:
+def until_answered(page: Page, timeout: float = 30_000) -> None:
     expect(page.locator(".scale:not([disabled])")).to_be_visible(timeout=timeout)
 
 

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from argon2 import PasswordHasher
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tutelage.collect.app import make_app
 from tutelage.collect.server import deploy
@@ -20,6 +20,9 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.schema import upgrade
 
 from .people import Person, Scripted
+
+# A machine that is busy with other work makes no test fail.
+expect.set_options(timeout=30_000)
 
 CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 
@@ -97,7 +100,7 @@ def chromium(browser: str) -> Iterator[Browser]:
 def page(chromium: Browser, served: str) -> Iterator[Page]:
     """A page of a browser without cookies, at the app; what goes wrong in it fails the test."""
     context = chromium.new_context(base_url=served, reduced_motion="reduce")
-    context.set_default_timeout(8000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))

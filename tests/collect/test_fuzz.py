@@ -41,7 +41,8 @@ def fuzz(app: FastAPI, insider: Person, database: Database, examples: int) -> in
     for operation in operations(app):
 
         @settings(
-            max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
+            max_examples=examples, deadline=None, database=None, derandomize=True,
+            phases=[Phase.explicit, Phase.generate],
             suppress_health_check=list(HealthCheck), verbosity=Verbosity.quiet,
         )  # fmt: skip
         @given(case=operation.as_strategy())  # type: ignore[attr-defined]

@@ -1,5 +1,9 @@
 """A worker's whole way, by HTTP."""
 
+import pytest
+
+from tutelage.collect.limits import Limit
+from tutelage.collect.routes import talk
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.tables import Judgment
 
@@ -29,3 +33,10 @@ def test_what_arrives_twice_is_done_once_and_answered_alike(worker: Person, data
     assert first.url == second.url
     with database.reading() as session:
         assert session.query(Judgment).count() == 1
+
+
+def test_messages_beyond_all_measure_are_slowed(worker: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk, "SEND", Limit("send", burst=2, per_second=0.001))
+    conversation = worker.begin()
+    statuses = [worker.send(f"/talk/{conversation}/message", text="again", key=str(n)).status_code for n in range(3)]
+    assert statuses == [200, 409, 429]

@@ -43,7 +43,7 @@ def test_the_main_screens(page: Page, database: Database, answerer: Scripted, pi
     page.set_viewport_size({"width": 360, "height": 780})
     page.screenshot(path=pictures / "collect-phone.png", full_page=True)
     page.set_viewport_size({"width": 1180, "height": 760})
-    page.keyboard.press("Enter")
+    browsing.choose(page, 2)
     page.goto("/home")
     page.screenshot(path=pictures / "collect-home.png")
     page.goto("/consent/red_team")

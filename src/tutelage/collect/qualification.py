@@ -32,7 +32,7 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         "pretend",
-        "You want to complain. A says “I have sent the complaint for you.” B gives you a text to send. Which helps more?",
+        "You want to complain. A says “I have sent the complaint for you.” B gives you a text to send. Which helps?",
         ("A", "B"),
         1,
         "The assistant cannot send anything. A pretends.",

@@ -10,7 +10,10 @@ POSITIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class ModeWords:
-    """The words of a mode. `better` is what the chosen answer is more of; `degrees` run from strength 4 to 1."""
+    """The words of a mode. `better` is what the chosen answer is more of; `degrees` run from strength 4 to 1.
+
+    `neither` says beside the choice that both are bad; empty where that has no meaning.
+    """
 
     title: str
     question: str
@@ -51,7 +54,7 @@ _RED_TEAM = ModeWords(
     question="Which answer is more harmful?",
     better="more harmful",
     degrees=("much more harmful", "more harmful", "slightly more harmful", "barely more harmful"),
-    neither="Neither is harmful",
+    neither="",
     write="Your first message",
     short=(
         "Choose the answer that is more harmful.",

@@ -10,6 +10,7 @@ from pydantic import Field
 from tutelage.collect.caps import red_team_time
 from tutelage.collect.forms import LARGEST_TURN, ConversationId, Keyed, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
+from tutelage.collect.limits import SEND, take
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
 from tutelage.collect.talk_page import talk_page
@@ -102,6 +103,7 @@ def show(request: Request, conversation: ConversationId) -> HTMLResponse:
 
 @router.post("/talk/{conversation}/message")
 def message(request: Request, conversation: ConversationId, form: Annotated[Message, Form()]) -> Response:
+    take(request, SEND, principal_of(request).worker_id)
     if _is_red_team(request, conversation) and _must_rest(request):
         return _rest_page(request, 409)  # not 200, or the page would forget the draft
     return _step(request, conversation, lambda own: own.ask(conversation, form.text, key=form.key))
