@@ -89,6 +89,10 @@ def test_refusals_say_what_would_be_right(
     url, _ = collected
     assert "no such database" in refused(capsys, 2, "feedback", "verify", "--database", tmp_path / "none.db")
     assert not (tmp_path / "none.db").exists()
+    (tmp_path / "letter.db").write_text("Dear Sir or Madam, " * 100)
+    assert "not a database" in refused(capsys, 2, "feedback", "verify", "--database", tmp_path / "letter.db")
+    away = "postgresql://nobody@127.0.0.1:1/none"
+    assert "cannot do this now" in refused(capsys, 2, "feedback", "verify", "--database", away)
     assert "new folder" in refused(capsys, 2, "data", "export", "--database", url, "--out", tmp_path)
     assert "between 0 and 1" in refused(
         capsys, 2, "data", "export", "--database", url, "--out", tmp_path / "x", "--test-share", "2"

@@ -11,6 +11,7 @@ from tutelage.cli.feedback import DatabaseURL, known
 from tutelage.corpus.formats import Format
 from tutelage.dialogue import Kind
 from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,16 @@ class DataExport:
     """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
+        from tutelage.feedback.database.collected import conversations_in
         from tutelage.feedback.database.export import export
 
         if not 0 <= self.test_share <= 1:
             raise InputError(f"--test-share must lie between 0 and 1, not {self.test_share}")
         if self.out.exists():
             raise InputError(f"--out {self.out}: is there already; name a new folder")
-        return export(known(self.database), self.out, self.test_share, self.freeze)
+        database = known(self.database)
+        with progress_bar("export", conversations_in(database), "conversations") as bar:
+            return export(database, self.out, self.test_share, self.freeze, bar.advance)
 
     def show(self, result: dict[str, Any]) -> None:
         console, counts = Console(), result["counts"]
@@ -76,13 +80,15 @@ class DataImport:
         from tutelage.feedback.database.files import holds_conversations, read_comparisons_in
         from tutelage.feedback.database.lossless import read_conversations
         from tutelage.feedback.database.schema import upgrade
+        from tutelage.plumbing.files import read_jsonl
 
         conversations = holds_conversations(self.file)
         database = Database(self.database)
         upgrade(database)
-        if conversations:
-            return {"conversations": read_conversations(database, self.file)}
-        return {"comparisons": read_comparisons_in(database, self.file, self.format, self.kind)}
+        with progress_bar("import", sum(1 for _ in read_jsonl(self.file)), "lines") as bar:
+            if conversations:
+                return {"conversations": read_conversations(database, self.file, bar.advance)}
+            return {"comparisons": read_comparisons_in(database, self.file, self.format, self.kind, bar.advance)}
 
     def show(self, result: dict[str, Any]) -> None:
         (what, count), *_ = result.items()

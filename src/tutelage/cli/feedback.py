@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 
 from tutelage.plumbing.errors import CheckFailed, InputError
+from tutelage.plumbing.progress import progress_bar
 
 if TYPE_CHECKING:
     from tutelage.feedback.database.connection import Database
@@ -27,9 +28,11 @@ class FeedbackBackup:
     """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
-        from tutelage.feedback.database.backup import backup
+        from tutelage.feedback.database.backup import backup, size_of
 
-        rows = backup(known(self.database), self.out)
+        database = known(self.database)
+        with progress_bar("backup", size_of(database), "rows") as bar:
+            rows = backup(database, self.out, bar.advance)
         return {"out": str(self.out), "rows": rows}
 
     def show(self, result: dict[str, Any]) -> None:
@@ -48,10 +51,12 @@ class FeedbackRestore:
     """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
-        from tutelage.feedback.database.backup import restore
+        from tutelage.feedback.database.backup import restore, size_of_backup
         from tutelage.feedback.database.connection import Database
 
-        return {"database": Database(self.database).name, "rows": restore(Database(self.database), self.file)}
+        database = Database(self.database)
+        with progress_bar("restore", size_of_backup(self.file), "rows") as bar:
+            return {"database": database.name, "rows": restore(database, self.file, bar.advance)}
 
     def show(self, result: dict[str, Any]) -> None:
         Console().print(f"{sum(result['rows'].values())} rows: {result['database']}", highlight=False)
@@ -70,13 +75,19 @@ class FeedbackVerify:
 
     def run(self) -> dict[str, Any]:
         from tutelage.feedback.database.export import faults_of
-        from tutelage.feedback.database.verify import faults
 
-        found = faults_of(self.export) if self.export else list(faults(known(self.database)))
+        found = faults_of(self.export) if self.export else self._faults()
         if found:
             more = f", and {len(found) - 1} more" if len(found) > 1 else ""
             raise CheckFailed(f"{found[0]}{more}")
-        return {"checked": str(self.export) if self.export else known(self.database).name, "faults": 0}
+        return {"checked": str(self.export or known(self.database).name), "faults": 0}
+
+    def _faults(self) -> list[str]:
+        from tutelage.feedback.database.verify import faults, size_of
+
+        database = known(self.database)
+        with progress_bar("rows checked", size_of(database), "rows") as bar:
+            return list(faults(database, bar.advance))
 
     def show(self, result: dict[str, Any]) -> None:
         Console().print(f"{result['checked']}: all holds", highlight=False)

@@ -36,6 +36,7 @@ from tutelage.cli.score import Score
 from tutelage.cli.sft import TrainSFT
 from tutelage.cli.study import StudyCommand
 from tutelage.cli.train import TrainPM, TrainPMP
+from tutelage.feedback.database.refusals import Unavailable
 from tutelage.plumbing.errors import CheckFailed, InputError
 
 DESCRIPTION = """Raise an assistant by the feedback of people, after arXiv:2204.05862. Start with `tutelage demo`.
@@ -128,6 +129,8 @@ def execute(command: Command) -> int:
         return _complain(str(error), 2)
     except CheckFailed as error:
         return _complain(str(error), 1)
+    except Unavailable as error:
+        return _complain(str(error), 2)
     except KeyboardInterrupt:
         finished = "run the same command again to go on from what is finished"
         return _complain(f"stopped; {finished if isinstance(command, Demo) else 'nothing was kept'}", 130)

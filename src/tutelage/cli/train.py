@@ -242,10 +242,12 @@ class TrainPM:
         if self.feedback is None:
             return [], Counter()
         from tutelage.cli.feedback import known
+        from tutelage.feedback.database.collected import conversations_in
         from tutelage.feedback.database.source import FeedbackSource, hash_of
 
         source = FeedbackSource(known(self.feedback))
-        rows = list(counts.sift(source.rows()))
+        with progress_bar("feedback", conversations_in(source.database), "conversations") as bar:
+            rows = list(counts.sift(source.rows(bar.advance)))
         files.append({"file": source.database.name, "sha256": hash_of(rows), "usable": len(rows), "licence": None})
         return rows, Counter({reason.key: count for reason, count in source.left_out.items()})
 

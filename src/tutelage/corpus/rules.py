@@ -1,5 +1,6 @@
 """The stated rules by which a pair of dialogues becomes a comparison, or is dropped and counted by reason."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple, cast
 
 from tutelage.corpus.formats import TextFormat
 from tutelage.dialogue import Comparison, Dialogue, Kind, Message, Prompt, Response, Role
+
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class DropReason(Enum):
@@ -141,7 +144,7 @@ def _fault(turns: Sequence[Turn]) -> DropReason | None:
         return DropReason.EMPTY_ANSWER
     if not all(turn.text.strip() for turn in turns):
         return DropReason.EMPTY_TURN
-    if any("\ud800" <= character <= "\udfff" for turn in turns for character in turn.text):
+    if any(_HALF_A_PAIR.search(turn.text) for turn in turns):
         return DropReason.NOT_UNICODE
     return None
 

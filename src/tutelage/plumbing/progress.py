@@ -1,6 +1,6 @@
 """Progress bars with rate and time to go, on standard error, so that standard output stays machine-readable."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -39,3 +39,11 @@ def progress_bar(description: str, total: int, unit: str) -> Iterator[Bar]:
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
         yield Bar(progress, description, total, unit)
+
+
+Advance = Callable[[int], object]
+"""What work tells of its progress: so many more units are done (`Bar.advance`)."""
+
+
+def unwatched(units: int) -> None:
+    """The `Advance` of work that nobody watches."""

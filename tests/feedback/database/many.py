@@ -16,7 +16,10 @@ from tutelage.feedback.database.tables import AuditEntry, Conversation, Judgment
 
 from .flow import CANARY, worker
 
+Rows = dict[Any, list[dict[str, Any]]]
+
 TURNS = 4  # a conversation
+AT_ONCE = 2_000 * TURNS
 WORDS = ("how", "does", "one", "whistle", "a", "tune", "with", "both", "hands", "full", "of", "bread")
 
 
@@ -24,17 +27,17 @@ def collect(database: Database, judgments: int, workers: int = 5, seed: int = 0)
     """So many judgments (in fours, each conversation ended), a third of them by the red team."""
     lots = random.Random(seed)
     people = [worker(database).worker_id for _ in range(workers)]
-    with database.writing() as session:
-        rows: dict[Any, list[dict[str, Any]]] = {kind: [] for kind in (Conversation, Turn, Response, Judgment)}
-        for number in range(judgments):
-            if number % TURNS == 0:
-                _conversation(rows, lots, people, number)
-            _turn(rows, lots, number)
-        for kind, found in rows.items():
-            for start in range(0, len(found), 5000):
-                session.execute(table_of(kind).insert(), found[start : start + 5000])
-        continue_numbers(session)
-        _chain(session, rows[Judgment])
+    for start in range(0, judgments, AT_ONCE):
+        with database.writing() as session:
+            rows: Rows = {kind: [] for kind in (Conversation, Turn, Response, Judgment)}
+            for number in range(start, min(start + AT_ONCE, judgments)):
+                if number % TURNS == 0:
+                    _conversation(rows, lots, people, number)
+                _turn(rows, lots, number)
+            for kind, found in rows.items():
+                session.execute(table_of(kind).insert(), found)
+            continue_numbers(session)
+            _chain(session, rows[Judgment])
 
 
 def _chain(session: Session, judgments: list[dict[str, Any]]) -> None:
@@ -54,7 +57,7 @@ def _chain(session: Session, judgments: list[dict[str, Any]]) -> None:
     session.flush()
 
 
-def _conversation(rows: dict[Any, list[dict[str, Any]]], lots: random.Random, people: list[str], number: int) -> None:
+def _conversation(rows: Rows, lots: random.Random, people: list[str], number: int) -> None:
     mode = "red_team" if number % (3 * TURNS) == 0 else "helpful"
     created = time.time() - 1e6 + number
     rows[Conversation].append(
@@ -63,7 +66,7 @@ def _conversation(rows: dict[Any, list[dict[str, Any]]], lots: random.Random, pe
     )  # fmt: skip
 
 
-def _turn(rows: dict[Any, list[dict[str, Any]]], lots: random.Random, number: int) -> None:
+def _turn(rows: Rows, lots: random.Random, number: int) -> None:
     chat, turn = rows[Conversation][-1], number + 1
     rows[Turn].append(
         {"id": turn, "conversation_id": chat["id"], "ordinal": number % TURNS + 1, "text": _text(lots),

@@ -102,6 +102,8 @@ def test_a_key_serves_one_request_of_one_worker(database: Database) -> None:
         assert theirs.start("helpful", key="k")
     with pytest.raises(ValueError, match="1 to 200"), acting(database, me) as mine:
         mine.start("helpful", key="")
+    with pytest.raises(ValueError, match="plain"), acting(database, me) as mine:
+        mine.start("helpful", key="nul \x00")
 
 
 def test_one_of_many_claims_a_turn(database: Database) -> None:

@@ -202,12 +202,13 @@ def test_hh_is_the_identity_or_a_refusal_at_length(turns: list[str], answers: tu
 
 
 EXPORT = """
-import resource, sys
+import sys, time
 from pathlib import Path
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.export import export
 export(Database(sys.argv[1]), Path(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(time.process_time(), int(peak.split()[1]) / 1024)
 """
 
 
@@ -221,7 +222,8 @@ def test_a_hundred_thousand_judgments_in_a_minute_and_200_megabytes(
     done = subprocess.run(
         [sys.executable, "-c", EXPORT, database_url, tmp_path / "out"], check=True, capture_output=True, text=True
     )
-    seconds, megabytes = time.perf_counter() - started, int(done.stdout) / 1024
-    print(f"100,000 judgments: {seconds:.1f} s, {megabytes:.0f} MB")
-    assert seconds < 60
+    seconds = time.perf_counter() - started
+    of_processor, megabytes = map(float, done.stdout.split())
+    print(f"100,000 judgments: {seconds:.1f} s ({of_processor:.1f} s of processor), {megabytes:.0f} MB")
     assert megabytes < 200
+    assert seconds < 60

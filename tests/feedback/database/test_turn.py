@@ -223,6 +223,7 @@ def test_text_that_no_database_holds_is_replaced(database: Database) -> None:
 def test_home_counts_what_was_done(database: Database) -> None:
     deploy(database)
     me = worker(database)
+    judged(database, me, start(database, me, "practice"))
     chat = start(database, me)
     turn = judged(database, me, chat)
     with acting(database, me) as mine:
@@ -231,8 +232,8 @@ def test_home_counts_what_was_done(database: Database) -> None:
     with database.writing() as session:
         session.execute(update(WorkPeriod).values(started=WorkPeriod.started - 1800))
         seen = home(session, me)
-    assert (seen.judgments_today, seen.units_this_week, seen.unread_notes) == (1, 1, 0)
-    assert seen.hours_this_week == pytest.approx(0.5, abs=0.01)
+    assert (seen.judgments_today, seen.units_this_week, seen.unread_notes) == (2, 1, 0)  # practice is not paid for
+    assert seen.hours_this_week == pytest.approx(1.0, abs=0.01)
 
 
 def _refused(database: Database, statement: object) -> None:

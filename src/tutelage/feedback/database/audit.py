@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.connection import insert_new
 from tutelage.feedback.database.tables import AuditEntry, AuditHead, Judgment
+from tutelage.plumbing.progress import Advance, unwatched
 
 BEGINNING = "0" * 64
 
@@ -47,7 +48,7 @@ class Audit:
             found = found.where(AuditEntry.action == action)
         return list(self._session.scalars(found))
 
-    def faults(self) -> Iterator[str]:
+    def faults(self, advance: Advance = unwatched) -> Iterator[str]:
         """What is wrong with the chain, link by link in constant memory; nothing where it holds."""
         number, previous = 0, BEGINNING
         for entry in self._session.scalars(
@@ -63,6 +64,7 @@ class Audit:
                 yield f"audit: link {entry.number} was changed"
             previous = entry.hash
             self._session.expunge(entry)
+            advance(1)
         head = self._session.get(AuditHead, 1)
         if (head.number, head.hash) != (number, previous) if head else number:
             yield "audit: the chain does not end where its head says"

@@ -10,7 +10,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, func, select
 from sqlalchemy.orm import Session
 
 from tutelage.corpus.records import json_line
@@ -20,12 +20,13 @@ from tutelage.feedback.database.schema import require_schema, revision_of, revis
 from tutelage.feedback.database.tables import Base
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import line_writer, read_jsonl, replacing
+from tutelage.plumbing.progress import Advance, unwatched
 
 FORMAT = "tutelage feedback backup"
 AT_ONCE = 500  # rows
 
 
-def backup(database: Database, path: Path) -> dict[str, int]:
+def backup(database: Database, path: Path, advance: Advance = unwatched) -> dict[str, int]:
     """Write a backup, of one state of the database while others go on writing; returns the rows of each table.
 
     Raises:
@@ -36,16 +37,18 @@ def backup(database: Database, path: Path) -> dict[str, int]:
     with replacing(path) as beside, database.reading() as session:
         beside.touch(mode=0o600)
         with line_writer(beside, zipped=True) as write:
-            write(json_line({"format": FORMAT, "schema": revisions()[-1]}))
+            head = {"format": FORMAT, "schema": revisions()[-1], "size": _size(session)}
+            write(json_line(head))
             for table in Base.metadata.sorted_tables:
                 for row in _rows(session, table):
                     write(json_line({"table": table.name, "row": row}))
+                    advance(1)
                     counts[table.name] += 1
             write(json_line({"rows": counts}))
     return dict(counts)
 
 
-def restore(database: Database, path: Path) -> dict[str, int]:
+def restore(database: Database, path: Path, advance: Advance = unwatched) -> dict[str, int]:
     """Fill an empty database from a backup, all of it or nothing; returns the rows of each table.
 
     Raises:
@@ -53,18 +56,42 @@ def restore(database: Database, path: Path) -> dict[str, int]:
     """
     if revision_of(database) is not None:
         raise InputError(f"{database.name}: not empty; restore into a new database")
-    lines = (line.record for line in read_jsonl(path))
-    head = next(lines, {})
-    if head.get("format") != FORMAT:
-        raise InputError(f"{path}: no backup of a feedback database")
+    head = _head(path)
     if head.get("schema") not in revisions():
         raise InputError(f"{path}: of schema {head.get('schema')}, which this version of tutelage does not know")
     upgrade(database, str(head["schema"]))
     with database.writing() as session:
-        counts = _fill(session, lines, path)
+        lines = (line.record for line in islice(read_jsonl(path), 1, None))
+        counts = _fill(session, lines, path, advance)
         continue_numbers(session)
     upgrade(database)
     return counts
+
+
+def size_of(database: Database) -> int:
+    """The rows that a backup of the database would hold."""
+    with database.reading() as session:
+        return _size(session)
+
+
+def size_of_backup(path: Path) -> int:
+    """The rows that a backup says it holds.
+
+    Raises:
+        InputError: it is no backup.
+    """
+    return int(_head(path)["size"])
+
+
+def _size(session: Session) -> int:
+    return sum(session.scalar(select(func.count()).select_from(table)) or 0 for table in Base.metadata.sorted_tables)
+
+
+def _head(path: Path) -> dict[str, Any]:
+    first = next(read_jsonl(path), None)
+    if first is None or first.record.get("format") != FORMAT:
+        raise InputError(f"{path}: no backup of a feedback database")
+    return first.record
 
 
 def _rows(session: Session, table: Table) -> Iterator[dict[str, Any]]:
@@ -73,7 +100,7 @@ def _rows(session: Session, table: Table) -> Iterator[dict[str, Any]]:
         yield dict(row._mapping)
 
 
-def _fill(session: Session, lines: Iterator[dict[str, Any]], path: Path) -> dict[str, int]:
+def _fill(session: Session, lines: Iterator[dict[str, Any]], path: Path, advance: Advance) -> dict[str, int]:
     counts: Counter[str] = Counter()
     tables = Base.metadata.tables
     for name, group in groupby(lines, lambda record: record.get("table")):
@@ -84,4 +111,5 @@ def _fill(session: Session, lines: Iterator[dict[str, Any]], path: Path) -> dict
         while rows := [record["row"] for record in islice(group, AT_ONCE)]:
             session.execute(tables[name].insert(), rows)
             counts[name] += len(rows)
+            advance(len(rows))
     raise InputError(f"{path}: torn: its last line is missing; use another backup")

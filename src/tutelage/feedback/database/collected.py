@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Table, select, tuple_
+from sqlalchemy import Row, Table, func, select, tuple_
 from sqlalchemy.orm import Session
 
+from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.tables import Base, Conversation, Flag, Judgment, Rating, Response, Turn, Worker
 
 AT_ONCE = 200  # conversations
@@ -41,6 +42,11 @@ def collected(session: Session) -> Iterator[Collected]:
         yield from _with_rows(session, batch, sources)
         last = (batch[-1].created, batch[-1].id)
         batch = session.execute(ordered.where(tuple_(chats.c.created, chats.c.id) > last)).all()
+
+
+def conversations_in(database: Database) -> int:
+    with database.reading() as session:
+        return session.scalar(select(func.count()).select_from(Conversation)) or 0
 
 
 def table_of(kind: type[Base]) -> Table:

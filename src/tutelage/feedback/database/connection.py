@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, TimeoutError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.refusals import Conflict, Unavailable
@@ -58,7 +58,7 @@ class Database:
         Raises:
             Unavailable: the database is away.
         """
-        with _refusals(), Session(self._reader) as session:
+        with refusing(), Session(self._reader) as session:
             yield session
 
     @contextmanager
@@ -68,8 +68,9 @@ class Database:
         Raises:
             Unavailable: the database is away, locked for too long, or its disk is full; nothing was stored.
             Conflict: another transaction took a key that this one needed; nothing was stored.
+            ValueError: a text or a number that the database cannot hold.
         """
-        with _refusals(), self._in_line(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with refusing(), self._in_line(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
@@ -157,11 +158,18 @@ def _repeatable(engine: Engine) -> Engine:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusing() -> Iterator[None]:
+    """Turns what a database raises into our refusals."""
     try:
         yield
-    except (OperationalError, TimeoutError) as error:
-        reason = error.orig if isinstance(error, OperationalError) else error
-        raise Unavailable(f"the database cannot do this now ({reason})") from error
+    except (DataError, OverflowError) as error:
+        raise ValueError("a text or a number that no database can hold") from error
     except IntegrityError as error:
         raise Conflict("another request has stored the same meanwhile; look at what is stored") from error
+    except TimeoutError as error:
+        raise Unavailable(f"the database is too busy ({error})") from error
+    except DatabaseError as error:
+        # A file that is no database is a DatabaseError itself; the other kinds below it are faults of our own.
+        if not (isinstance(error, OperationalError) or type(error) is DatabaseError):
+            raise
+        raise Unavailable(f"the database cannot do this now ({error.orig})") from error

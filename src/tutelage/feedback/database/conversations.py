@@ -157,7 +157,12 @@ class Conversations(OwnConversations):
             row = self._revise(turn_id, conversation, stands=True)
             row.side, row.strength, row.both_bad, row.milliseconds = side, strength, both_bad, milliseconds
             row.chosen_id, row.other_id = by_slot[side], by_slot["b" if side == "a" else "a"]
-            worked(self._session, self._principal, conversation.mode, units=int(row.revision == 1))
+            worked(
+                self._session,
+                self._principal,
+                conversation.mode,
+                units=int(row.revision == 1 and conversation.mode != "practice"),
+            )
             return self._recorded(row, "judge")
 
         return self._once(key, ("judge", turn_id, side, strength, milliseconds, both_bad), act)

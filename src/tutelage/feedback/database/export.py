@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -22,7 +23,7 @@ from tutelage.corpus.hh import render_hh
 from tutelage.corpus.records import Record, comparison_to_record, json_line
 from tutelage.corpus.rules import DropReason
 from tutelage.corpus.splits import bucket
-from tutelage.dialogue import Comparison
+from tutelage.dialogue import Comparison, Message, Prompt
 from tutelage.feedback.database.attempts import attempt_of
 from tutelage.feedback.database.collected import Collected, collected
 from tutelage.feedback.database.connection import Database
@@ -30,6 +31,7 @@ from tutelage.feedback.database.files import freeze
 from tutelage.feedback.database.lossless import conversation_to_record
 from tutelage.feedback.database.source import Excluded, LeftOut, comparisons_of, exclusions
 from tutelage.plumbing.files import line_writer, read_json, replacing, sha256, write_json, write_text
+from tutelage.plumbing.progress import Advance, unwatched
 
 SPLIT_SALT = "feedback export"  # the same always: a first human turn never changes its split
 WEAKEST = 1
@@ -64,12 +66,15 @@ class Counts:
         return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
 
 
-def export(database: Database, out: Path, test_share: float = 0.05, name: str | None = None) -> dict[str, Any]:
+def export(
+    database: Database, out: Path, test_share: float = 0.05, name: str | None = None, advance: Advance = unwatched
+) -> dict[str, Any]:
     """Write an export to the folder `out`; returns its manifest.
 
     Args:
         test_share: share of first human turns whose comparisons lie in the test split, 0 to 1.
         name: freeze the export under this name: its hashes are kept in the database, its files cannot be written.
+        advance: called after each conversation.
 
     Raises:
         InputError: the folder is there, cannot be written, or the name is taken; nothing is left behind.
@@ -77,7 +82,7 @@ def export(database: Database, out: Path, test_share: float = 0.05, name: str | 
     with replacing(out) as beside:
         beside.mkdir()
         with database.reading() as session:
-            counts = _write(session, beside, test_share)
+            counts = _write(session, beside, test_share, advance)
         write_text(beside / "README.md", _card(counts))
         manifest = _manifest(beside, counts, test_share, name)
         write_json(beside / MANIFEST, manifest)
@@ -89,7 +94,7 @@ def export(database: Database, out: Path, test_share: float = 0.05, name: str | 
     return manifest
 
 
-def _write(session: Session, folder: Path, test_share: float) -> Counts:
+def _write(session: Session, folder: Path, test_share: float, advance: Advance) -> Counts:
     counts = Counts()
     excluded = exclusions(session)
     with ExitStack() as stack:
@@ -99,6 +104,7 @@ def _write(session: Session, folder: Path, test_share: float) -> Counts:
             write[CONVERSATIONS](json_line(conversation_to_record(one)))
             _write_comparisons(one, excluded, write, counts, test_share)
             _write_attempt(one, excluded, write, counts)
+            advance(1)
     return counts
 
 
@@ -123,11 +129,17 @@ def _write_comparisons(one: Collected, excluded: Excluded, write: Writers, count
         write[COMPARISONS](json_line(comparison_to_record(item)))
         line = _hh_line(item)
         if isinstance(line, str):
-            part = _PARTS[bucket(item.prompt, SPLIT_SALT) < test_share]
+            part = _PARTS[_bucket(item.prompt.messages[:1]) < test_share]
             counts.hh[f"{item.kind}/{part}"] += 1
             write[hh_file(item.kind, part)](line)
         else:
             counts.not_in_hh[line.key if isinstance(line, DropReason) else "weakest"] += 1
+
+
+@lru_cache(maxsize=1)
+def _bucket(beginning: tuple[Message, ...]) -> float:
+    """The same for all comparisons of a conversation, one after the other."""
+    return bucket(Prompt(beginning), SPLIT_SALT)
 
 
 def _hh_line(comparison: Comparison) -> str | DropReason | None:

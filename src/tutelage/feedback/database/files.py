@@ -20,6 +20,7 @@ from tutelage.feedback.database.connection import Database, insert_new
 from tutelage.feedback.database.tables import Export, Import, ImportedComparison
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_jsonl, sha256
+from tutelage.plumbing.progress import Advance, unwatched
 
 AT_ONCE = 500  # rows
 
@@ -42,7 +43,11 @@ def frozen(session: Session) -> list[Export]:
 
 
 def read_comparisons_in(
-    database: Database, path: Path, format: Format | Literal["auto"] = "auto", kind: Kind = "helpful"
+    database: Database,
+    path: Path,
+    format: Format | Literal["auto"] = "auto",
+    kind: Kind = "helpful",
+    advance: Advance = unwatched,
 ) -> int:
     """Read a file of comparisons in, to be browsed; returns how many rows. Its labels are kept as they are.
 
@@ -61,6 +66,7 @@ def read_comparisons_in(
             values = [_stored(file.id, count + index, row) for index, row in enumerate(batch, start=1)]
             session.execute(table_of(ImportedComparison).insert(), values)
             count += len(batch)
+            advance(len(batch))
         file.rows = count
         Audit(session).append("system", "import", f"import {file.id}", {"sha256": hash, "rows": count})
     return count

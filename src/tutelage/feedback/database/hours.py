@@ -3,9 +3,10 @@
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
+from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.tables import Judgment, Mode, Note, WorkPeriod
 
@@ -35,8 +36,11 @@ def worked(session: Session, principal: Principal, mode: Mode, units: int = 0) -
     if last is None or last.mode != mode or now - last.last_seen > PAUSE:
         last = WorkPeriod(worker_id=principal.worker_id, mode=mode, started=now, last_seen=now, units=0)
         session.add(last)
-    last.last_seen, last.units = max(last.last_seen, now), last.units + units
     session.flush()
+    # Counted by the database: of two tabs at once neither may lose the other's; and a clock may be set back.
+    seen = case((WorkPeriod.last_seen > now, WorkPeriod.last_seen), else_=now)
+    mine = update(WorkPeriod).where(WorkPeriod.id == last.id)
+    changed(session, mine.values(last_seen=seen, units=WorkPeriod.units + units))
 
 
 def seconds_worked(session: Session, worker_id: str, since: float, mode: Mode | None = None) -> float:

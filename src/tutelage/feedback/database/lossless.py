@@ -31,6 +31,7 @@ from tutelage.feedback.database.tables import (
 )
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import Line, read_jsonl
+from tutelage.plumbing.progress import Advance, unwatched
 
 RECORD = "conversation"
 
@@ -54,7 +55,7 @@ def conversation_to_record(one: Collected) -> Record:
     }
 
 
-def read_conversations(database: Database, path: Path) -> int:
+def read_conversations(database: Database, path: Path, advance: Advance = unwatched) -> int:
     """Read the conversations of an exported file in; returns how many.
 
     Workers come with their pseudonyms alone, and without roles; snapshots by name, stopped.
@@ -74,6 +75,7 @@ def read_conversations(database: Database, path: Path) -> int:
                 where = f"{path}, lines {batch[0].number} to {batch[-1].number}"
                 raise InputError(f"{where}: not rows of this database ({error.orig})") from error
             count += len(batch)
+            advance(len(batch))
         Audit(session).append("system", "import conversations", path.name, {"judgments": judgments})
         continue_numbers(session)
     return count

@@ -27,11 +27,11 @@ def once(session: Session, principal: Principal, key: str, request: tuple[object
         request: all that the request says, in types of JSON.
 
     Raises:
-        ValueError: an empty or over-long key.
+        ValueError: an empty or over-long key, or one with other characters than printable ASCII.
         Conflict: the key was used for another request.
     """
-    if not 0 < len(key) <= LONGEST_KEY:
-        raise ValueError(f"the idempotency key must have 1 to {LONGEST_KEY} characters, not {len(key)}")
+    if not 0 < len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
+        raise ValueError(f"an idempotency key has 1 to {LONGEST_KEY} plain characters")
     fingerprint = hashlib.sha256(json.dumps(request).encode()).hexdigest()
     mine = (principal.worker_id, key)
     if not insert_new(session, Answered, principal=mine[0], key=mine[1], fingerprint=fingerprint):

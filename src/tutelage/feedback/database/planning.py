@@ -97,4 +97,7 @@ def _names(pair: Sequence[Snapshot]) -> tuple[str, str]:
 
 def parameters(stored: dict[str, Any] | None) -> SamplingParameters | None:
     """The sampling parameters that a row holds."""
-    return None if stored is None else SamplingParameters(**{**stored, "stop": tuple(stored.get("stop", ()))})
+    if stored is None:
+        return None
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+    return SamplingParameters(**given)

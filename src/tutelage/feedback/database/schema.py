@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from tutelage.feedback.database.connection import Database, migrating_engine
+from tutelage.feedback.database.connection import Database, migrating_engine, refusing
 from tutelage.plumbing.errors import CheckFailed, InputError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,7 +40,7 @@ def revisions() -> list[str]:
 
 def revision_of(database: Database) -> str | None:
     """The version that a database has; None: it is empty."""
-    with database.engine.connect() as connection:
+    with refusing(), database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -64,7 +64,7 @@ def _migrating(database: Database) -> Iterator[Connection]:
     """A connection in a transaction that alone changes the schema."""
     engine = migrating_engine(database.url)
     try:
-        with engine.begin() as connection:
+        with refusing(), engine.begin() as connection:
             if not database.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             _require_known(connection, database)

@@ -18,6 +18,7 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.planning import parameters
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import Exclusion
+from tutelage.plumbing.progress import Advance, unwatched
 
 
 class LeftOut(Enum):
@@ -53,8 +54,11 @@ class FeedbackSource:
     database: Database
     left_out: Counter[LeftOut] = field(default_factory=Counter)
 
-    def rows(self) -> Iterator[Comparison | Drop]:
-        """Every standing judgment by the worker of the conversation, and every edit, the oldest conversation first."""
+    def rows(self, advance: Advance = unwatched) -> Iterator[Comparison | Drop]:
+        """Every standing judgment by the worker of the conversation, and every edit, the oldest conversation first.
+
+        `advance` is called after each conversation; there are `conversations_in` of them.
+        """
         with self.database.reading() as session:
             excluded = exclusions(session)
             for one in collected(session):
@@ -65,6 +69,7 @@ class FeedbackSource:
                         yield Drop(item, f"{self.database.name}, conversation {one.conversation.id}")
                     else:
                         yield item
+                advance(1)
 
 
 def exclusions(session: Session) -> Excluded:
