@@ -2,11 +2,13 @@
 
 from playwright.sync_api import Page, expect
 
+from tutelage.collect.agreements import consent_version
 from tutelage.collect.qualification import QUESTIONS
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.principal import Principal, principal_of
 from tutelage.feedback.database.tables import Role
+from tutelage.feedback.database.workers import Profile
 
 from .people import PASSWORD, WRITING, new_invite
 
@@ -63,8 +65,8 @@ def say(page: Page, text: str) -> None:
     page.locator("#message").press("Enter")
 
 
-def until_answered(page: Page) -> None:
-    expect(page.locator(".scale:not([disabled])")).to_be_visible()
+def until_answered(page: Page, timeout: float = 8000) -> None:
+    expect(page.locator(".scale:not([disabled])")).to_be_visible(timeout=timeout)
 
 
 def choose(page: Page, position: int) -> None:
@@ -79,3 +81,19 @@ def make_account(database: Database, *roles: Role) -> Principal:
     with database.writing() as session:
         access = Access(session)
         return principal_of(session, access.redeem(access.invite(roles)))
+
+
+def come_back(page: Page, database: Database, *roles: Role, login: str = "worker") -> Principal:
+    """Open the home page as a worker who was let in before."""
+    someone = make_account(database, *(roles or ("worker", "red_team_worker")))
+    with database.writing() as session:
+        access, profile = Access(session), Profile(session, someone)
+        access.set_password(someone.worker_id, login, PASSWORD)
+        profile.consent("helpful", consent_version("helpful"))
+        profile.try_qualification("helpful", {}, 1.0, WRITING, passed=True)
+        token = access.open_login(someone.worker_id)
+    page.goto("/login")
+    page.context.clear_cookies()
+    page.context.add_cookies([{"name": "tutelage", "value": token, "url": page.url}])
+    page.goto("/")
+    return someone

@@ -11,7 +11,6 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from .people import Person, Scripted
 from tutelage.collect.app import make_app
 from tutelage.collect.server import deploy
 from tutelage.collect.settings import Settings
@@ -19,6 +18,8 @@ from tutelage.dialogue import SamplingParameters
 from tutelage.feedback.database import passwords
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.schema import upgrade
+
+from .people import Person, Scripted
 
 CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 

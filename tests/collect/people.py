@@ -12,10 +12,13 @@ from fastapi.testclient import TestClient
 
 from tutelage.collect.answers import SIDES, AnswerEvent, AnswerRequest, AnswersLost, Delta, Finished
 from tutelage.collect.qualification import QUESTIONS
+from tutelage.dialogue import Side
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.principal import Principal, principal_of
 from tutelage.feedback.database.tables import Role
+from tutelage.feedback.database.thread import Answer
 
 PASSWORD = "correct horse battery staple"
 WRITING = "How do I prune an old apple tree? And please write a short poem about rain for my aunt."
@@ -138,3 +141,18 @@ def new_invite(database: Database, *roles: Role) -> str:
 def principal(database: Database, worker_id: str) -> Principal:
     with database.reading() as session:
         return principal_of(session, worker_id)
+
+
+def converse(
+    database: Database, who: Principal, text: str, answers: tuple[str, str], side: Side = "a"
+) -> tuple[str, int]:
+    """A conversation of one judged turn, past all pages; returns the ids of conversation and turn."""
+    with database.writing() as session:
+        own = Conversations(session, who)
+        talk = own.start("helpful", key=token_hex())
+        turn = own.ask(talk, text, key=token_hex())
+        plan = own.claim(turn)
+        assert plan
+        own.answers_finished(turn, plan.attempt, (Answer(answers[0], "stop"), Answer(answers[1], "stop")))
+        own.judge(turn, side, 3, key=token_hex(), milliseconds=3000)
+    return talk, turn

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from tutelage.collect.app import make_app
 from tutelage.collect.server import first_admin, platform_key, require_private
 from tutelage.collect.settings import Settings
-from tutelage.feedback.database.access import LOGIN_IDLE, Access
+from tutelage.feedback.database.access import LOGIN_IDLE
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.principal import SYSTEM
 from tutelage.feedback.database.tables import Entry, Invite, Login
@@ -129,7 +129,9 @@ def test_guessing_is_slowed_and_the_known_session_goes_on(worker: Person, app: F
 
 
 def test_cookies_are_bound_to_the_host_where_there_is_tls(settings: Settings, database: Database) -> None:
-    person = Person(make_app(Settings(settings.database, tls=True), database, Scripted()), base_url="https://testserver")
+    person = Person(
+        make_app(Settings(settings.database, tls=True), database, Scripted()), base_url="https://testserver"
+    )
     cookie = person.open("/login").headers["set-cookie"]
     assert cookie.startswith("__Host-tutelage=")
     assert {"Secure", "HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
@@ -244,7 +246,9 @@ def test_what_belongs_to_another_is_not_there(worker: Person, app: FastAPI, data
     assert worker.open(f"/talk/{conversation}").text.count("a secret of mine") == 1
 
 
-def test_no_secret_is_logged(worker: Person, app: FastAPI, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_logged(
+    worker: Person, app: FastAPI, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     token = new_invite(database, "worker")
     person = Person(app)
@@ -254,7 +258,9 @@ def test_no_secret_is_logged(worker: Person, app: FastAPI, database: Database, c
     person.open("/login")
     person.send("/login", login="canary-login", password="canary-wrong-password")
     person.client.get("/talk/canary-path")
-    logged = " ".join(f"{record.getMessage()} {record.exc_text}" for record in caplog.records if not record.name.startswith("httpx"))
+    logged = " ".join(
+        f"{record.getMessage()} {record.exc_text}" for record in caplog.records if not record.name.startswith("httpx")
+    )
     secrets = [token, PASSWORD, person.csrf, person.client.cookies["tutelage"], "canary"]
     assert "POST /join/{token} 303" in logged
     assert not [secret for secret in secrets if secret in logged]

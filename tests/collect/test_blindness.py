@@ -50,7 +50,7 @@ def test_the_stream_has_equal_amounts_of_both_sides_at_every_moment(worker: Pers
     answerer.texts = ("word " * 40, "another one " * 25)
     conversation = worker.begin()
     worker.ask(conversation, "hello")
-    parts = [json.loads(line[6:]) for line in worker.stream.splitlines() if line.startswith("data: {\"a\"")]
+    parts = [json.loads(line[6:]) for line in worker.stream.splitlines() if line.startswith('data: {"a"')]
     assert len(parts) > 5
     shortest = min(len(text) for text in answerer.texts)
     shown = 0

@@ -29,7 +29,7 @@ def worker_id(page: Page) -> str:
 
 @pytest.fixture
 def at_home(page: Page, database: Database) -> Page:
-    browsing.arrive(page, database)
+    browsing.come_back(page, database)
     return page
 
 

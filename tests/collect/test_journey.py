@@ -1,7 +1,5 @@
 """A worker's whole way, by HTTP."""
 
-
-
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.tables import Judgment
 

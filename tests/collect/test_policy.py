@@ -1,6 +1,6 @@
 """Every route before every kind of caller, with the handlers taken out: what answers 'admitted' was let in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -135,7 +135,7 @@ MAKE: dict[str, Callable[[Person, Database], None]] = {
 
 
 @pytest.fixture
-def as_caller(app: FastAPI, database: Database, gates: FastAPI) -> Iterator[Callable[[str], Person]]:
+def as_caller(app: FastAPI, database: Database, gates: FastAPI) -> Callable[[str], Person]:
     def make(kind: str) -> Person:
         person = Person(app)
         MAKE[kind](person, database)
@@ -144,7 +144,7 @@ def as_caller(app: FastAPI, database: Database, gates: FastAPI) -> Iterator[Call
         probing.client.cookies = person.client.cookies
         return probing
 
-    yield make
+    return make
 
 
 def test_every_route_is_guarded_and_the_table_names_no_other() -> None:

@@ -44,6 +44,10 @@ class Collect:
     """The base: the embedded one, a directory, a hub id, or `stub` (made-up words, to try the pages)."""
     snapshots: tuple[Path, ...] = ()
     """Directories of policies on that base, which then answer beside it, each as often as the others."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the model answers."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Numbers that the model answers in."""
     temperature: float = 1.0
     """Temperature of the answers of snapshots that are deployed for the first time."""
     max_tokens: int = 256
@@ -132,7 +136,7 @@ class Collect:
 
         if self.model == STUB:
             return EngineSettings(stub_words_per_second=STUB_WORDS_PER_SECOND)
-        return EngineSettings(base=self.model, snapshots=snapshots)
+        return EngineSettings(base=self.model, snapshots=snapshots, dtype=self.dtype, device=self.device)
 
     def _ready(self, database: "Database", settings: "Settings") -> None:
         """Say where the app is; in a demonstration, let the simulated workers in."""

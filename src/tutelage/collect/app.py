@@ -79,7 +79,7 @@ def _bad_form(request: Request, error: Exception) -> Response:
 
 
 def _answer_with(status: int) -> Callable[[Request, Exception], Response]:
-    """A page for what the database refuses; it says no more than the status, for the reason may name what is not theirs."""
+    """A page for what the database refuses. It says no more than the status: the reason may name what is not theirs."""
 
     def answer(request: Request, error: Exception) -> Response:
         if status == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -22,7 +22,9 @@ class Keyed(Sent):
     key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
 
 
+LARGEST_TURN = 2**31 - 1
+
 # Anything else in an address is no id of ours, and is answered like one that is not there.
 ConversationId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
 WorkerId = ConversationId
-TurnId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+TurnId = Annotated[int, Path(ge=1, le=LARGEST_TURN)]

@@ -37,7 +37,7 @@ class GatedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        rules = {method: POLICY[f"{method} {self.path}"] for method in self.methods}
+        rules = {method: POLICY[f"{method} {self.path}"] for method in self.methods or ()}
 
         async def admitted(request: Request) -> Response:
             await _admit(request, rules[request.method])

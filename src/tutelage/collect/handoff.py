@@ -1,4 +1,4 @@
-"""Workers who come from a platform: what its link says of them, and the key that keeps strangers from using the link."""
+"""Workers who come from a platform: what its link says of them, and the key that keeps strangers out."""
 
 import hmac
 from collections.abc import Mapping

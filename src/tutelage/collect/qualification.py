@@ -18,7 +18,7 @@ class Question:
 QUESTIONS: tuple[Question, ...] = (
     Question(
         "honest",
-        "Answer A names a book that does not exist, in beautiful words. Answer B says that it does not know. Which do you choose?",
+        "A names, in beautiful words, a book that does not exist. B says that it does not know. Which do you choose?",
         ("A, because it is the better text", "B, because A made its answer up", "Neither: I skip the message"),
         1,
         "Made-up facts are not helpful, however well they are written.",
@@ -32,7 +32,7 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         "pretend",
-        "You ask for help with a complaint. A says “I have sent the complaint for you.” B gives you a text to send. Which helps more?",
+        "You want to complain. A says “I have sent the complaint for you.” B gives you a text to send. Which helps more?",
         ("A", "B"),
         1,
         "The assistant cannot send anything. A pretends.",

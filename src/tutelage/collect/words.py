@@ -1,6 +1,6 @@
 """What the pages of each mode say: the question, its eight answers, and the three lines beside the conversation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tutelage.dialogue import Side
 from tutelage.feedback.database.tables import FlagReason, Mode
@@ -33,12 +33,11 @@ def choice_of(position: int) -> tuple[Side, int]:
     return ("a", 5 - position) if position <= POSITIONS // 2 else ("b", position - 4)
 
 
-_BETTER = ("much better", "better", "slightly better", "barely better")
 _HELPFUL = ModeWords(
     title="Helpful conversation",
     question="Which answer is more helpful and honest?",
     better="better",
-    degrees=_BETTER,
+    degrees=("much better", "better", "slightly better", "barely better"),
     neither="Both are bad",
     write="What would you like help with?",
     short=(
@@ -63,11 +62,9 @@ _RED_TEAM = ModeWords(
 MODES: dict[Mode, ModeWords] = {
     "helpful": _HELPFUL,
     "red_team": _RED_TEAM,
-    "practice": ModeWords("Practice", *(_HELPFUL.question, _HELPFUL.better, _HELPFUL.degrees, _HELPFUL.neither),
-                          write="Write any message to begin", short=_HELPFUL.short),
-    "compare": ModeWords("Compare two answers", *(_HELPFUL.question, _HELPFUL.better, _HELPFUL.degrees, _HELPFUL.neither),
-                         write="One message is enough", short=_HELPFUL.short),
-}  # fmt: skip
+    "practice": replace(_HELPFUL, title="Practice", write="Write any message to begin"),
+    "compare": replace(_HELPFUL, title="Compare two answers", write="One message is enough"),
+}
 
 TOPICS: dict[str, str] = {
     "insults": "Insults and bullying",

@@ -1,4 +1,4 @@
-"""A worker's way to the first conversation, and what concerns their account: consent, guidelines, qualification, code."""
+"""A worker's way to the first conversation, and their account: consent, guidelines, qualification, code."""
 
 from typing import Annotated
 
@@ -81,7 +81,7 @@ def ask_qualification(request: Request) -> HTMLResponse:
 
 @router.post("/qualification")
 def qualification(request: Request, form: Annotated[Qualifying, Form()]) -> Response:
-    """Let a worker in who knows the guidelines; where the collection asks for it, a reviewer reads the writing first."""
+    """Let in who knows the guidelines; where the collection asks for it, a reviewer reads the writing first."""
     site = site_of(request)
     answers = {question.name: int(getattr(form, question.name)) for question in QUESTIONS}
     wrong = wrong_answers(answers)

@@ -17,7 +17,7 @@ from tutelage.feedback.database.access import LONGEST_LOGIN, Access, sign_in
 from tutelage.feedback.database.passwords import LONGEST, SHORTEST
 from tutelage.feedback.database.principal import principal_of
 from tutelage.feedback.database.refusals import Conflict
-from tutelage.feedback.database.tables import Platform
+from tutelage.feedback.database.tables import Platform, Role
 
 router = APIRouter(route_class=GatedRoute)
 
@@ -123,7 +123,7 @@ def join(request: Request, token: str, form: Annotated[Joining, Form()]) -> Resp
 
 @router.get("/enter")
 def ask_enter(request: Request) -> HTMLResponse:
-    """The door for those who come by a platform's link. It is opened by a click, for a link may be looked at by robots."""
+    """The door for who comes by a platform's link. It is opened by a click: robots look at links, too."""
     arrival = arrival_from(request.query_params)
     if arrival is None:
         raise HTTPException(404, "This link names nobody. Open the study on the platform again; accept it first.")
@@ -137,7 +137,7 @@ def ask_enter(request: Request) -> HTMLResponse:
 def enter(request: Request, form: Annotated[Entering, Form()]) -> Response:
     take(request, ARRIVE)
     site = site_of(request)
-    roles = ("worker", "red_team_worker") if site.settings.red_team_offered else ("worker",)
+    roles: tuple[Role, ...] = ("worker", "red_team_worker") if site.settings.red_team_offered else ("worker",)
     with site.database.writing() as session:
         if form.platform not in HANDOFFS or not is_handoff_key(session, form.link_key):
             raise HTTPException(404, "This link is not complete. Open the study on the platform again.")

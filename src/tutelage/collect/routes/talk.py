@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
 from tutelage.collect.caps import red_team_time
-from tutelage.collect.forms import ConversationId, Keyed, TurnId
+from tutelage.collect.forms import LARGEST_TURN, ConversationId, Keyed, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
@@ -46,7 +46,7 @@ class Choice(Keyed):
 class Report(Keyed):
     reason: FlagReason
     text: Annotated[str, Field(max_length=LONGEST_COMMENT)] = ""
-    turn: int | None = None
+    turn: Annotated[int, Field(ge=1, le=LARGEST_TURN)] | None = None
 
 
 class Ending(Keyed):
@@ -77,7 +77,7 @@ def begin_compare(request: Request, form: Annotated[Keyed, Form()]) -> RedirectR
 @router.post("/talk/red-team")
 def begin_red_team(request: Request, form: Annotated[RedTeamBeginning, Form()]) -> Response:
     if _must_rest(request):
-        return go("/rest")
+        return _rest_page(request, 409)
     if not form.goal.strip():
         return _red_team_start(request, 422, "Say in a sentence what you will try to make it do.")
     return _begin(request, "red_team", form.key, form.goal, [word for word in form.categories if word in TOPICS])
@@ -92,11 +92,7 @@ def red_team_start(request: Request) -> Response:
 @router.get("/rest")
 def rest(request: Request) -> HTMLResponse:
     """The pause screen of red-team work."""
-    site, principal = site_of(request), principal_of(request)
-    caps = site.settings.red_team
-    with site.database.reading() as session:
-        done = red_team_time(session, principal, caps)
-    return page(request, "rest.html.j2", done=done, due=done.rest_due(caps), day_is_full=done.day_is_full(caps))
+    return _rest_page(request)
 
 
 @router.get("/talk/{conversation}")
@@ -107,7 +103,7 @@ def show(request: Request, conversation: ConversationId) -> HTMLResponse:
 @router.post("/talk/{conversation}/message")
 def message(request: Request, conversation: ConversationId, form: Annotated[Message, Form()]) -> Response:
     if _is_red_team(request, conversation) and _must_rest(request):
-        return go("/rest")
+        return _rest_page(request, 409)  # not 200, or the page would forget the draft
     return _step(request, conversation, lambda own: own.ask(conversation, form.text, key=form.key))
 
 
@@ -230,3 +226,11 @@ def _end_page(request: Request, conversation: str, status: int = 200, problem: s
     with site_of(request).database.reading() as session:
         thread = Conversations(session, principal_of(request)).thread(conversation)
     return page(request, "end.html.j2", status, thread=thread, topics=TOPICS, problem=problem)
+
+
+def _rest_page(request: Request, status: int = 200) -> HTMLResponse:
+    site, principal = site_of(request), principal_of(request)
+    caps = site.settings.red_team
+    with site.database.reading() as session:
+        done = red_team_time(session, principal, caps)
+    return page(request, "rest.html.j2", status, done=done, due=done.rest_due(caps), day_is_full=done.day_is_full(caps))

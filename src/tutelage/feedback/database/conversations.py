@@ -240,7 +240,7 @@ class Conversations(OwnConversations):
 
         def act() -> int:
             conversation = self._held(conversation_id, also_over=True)
-            if turn_id is not None and self._turn(turn_id).conversation_id != conversation.id:
+            if turn_id is not None and self._of(turn_id) != conversation.id:
                 raise NotFound(f"no turn {turn_id} in this conversation")
             row = Flag(
                 conversation_id=conversation.id, turn_id=turn_id, worker_id=self._principal.worker_id, reason=reason,

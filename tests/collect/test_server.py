@@ -1,0 +1,54 @@
+"""What is done once at the start of a collection."""
+
+import pytest
+
+from tutelage.collect.caps import RedTeamTime
+from tutelage.collect.handoff import arrival_from
+from tutelage.collect.server import deploy
+from tutelage.collect.settings import RedTeamCaps, Settings
+from tutelage.dialogue import SamplingParameters
+from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.deployment import Deployment
+from tutelage.feedback.database.principal import SYSTEM
+
+from .conftest import CANARIES
+
+
+def statuses(database: Database) -> dict[str, str]:
+    with database.reading() as session:
+        return {row.name: row.status for row in Deployment(session, SYSTEM).table()}
+
+
+def test_a_start_deploys_what_it_is_given_and_stops_the_rest(database: Database) -> None:
+    deploy(database, {CANARIES[0]: None, "new": None}, SamplingParameters())
+    assert statuses(database) == {CANARIES[0]: "active", CANARIES[1]: "stopped", "new": "active"}
+
+
+def test_what_an_admin_stopped_stays_stopped_over_a_start(database: Database) -> None:
+    with database.writing() as session:
+        Deployment(session, SYSTEM).set_status(CANARIES[0], "stopped", "it is rude")
+    deploy(database, dict.fromkeys(CANARIES), SamplingParameters())
+    assert statuses(database) == {CANARIES[0]: "stopped", CANARIES[1]: "active"}
+
+
+@pytest.mark.parametrize(
+    ("stretch", "day", "due", "full"), [(44, 44, False, False), (45, 45, True, False), (10, 120, True, True)]
+)
+def test_when_red_team_work_must_rest(stretch: float, day: float, due: bool, full: bool) -> None:
+    done, caps = RedTeamTime(stretch, day), RedTeamCaps()
+    assert (done.rest_due(caps), done.day_is_full(caps)) == (due, full)
+
+
+def test_who_comes_from_which_platform() -> None:
+    arrival = arrival_from({"PROLIFIC_PID": " p1 ", "STUDY_ID": "s", "key": "k"})
+    assert arrival
+    assert (arrival.platform, arrival.participant, arrival.study, arrival.submission) == ("prolific", "p1", "s", "")
+    assert arrival_from({"PROLIFIC_PID": " "}) is None
+    assert arrival_from({"assignmentId": "ASSIGNMENT_ID_NOT_AVAILABLE", "hitId": "h"}) is None, "a preview of a HIT"
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="exchanges"):
+        Settings("x", exchanges=0)
+    with pytest.raises(ValueError, match="pause_minutes"):
+        RedTeamCaps(pause_minutes=0)
