@@ -48,8 +48,6 @@ class Collect:
     """Where the model answers."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Numbers that the model answers in."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where the model runs."""
     temperature: float = 1.0
     """Temperature of the answers of snapshots that are deployed for the first time."""
     max_tokens: int = 256
