@@ -64,10 +64,19 @@ def _weights(findings: Findings) -> Iterable[list[str]]:
 
 def _agreements(findings: Findings) -> Iterable[list[str]]:
     quarters = [f"quarter {n} by difference (mean difference: agreement)" for n in range(1, QUARTERS + 1)]
-    yield ["seed", "agreement", "correlation of differences", *quarters]
+    longer = [f"the {name} prefers the longer response" for name in ("train-PM", "test-PM")]
+    yield ["seed", "agreement", "correlation of differences", *quarters, *longer]
     for point in findings.points:
-        parts = [f"{quarter['apart']:.2f}: {_recorded(quarter)}" for quarter in point["by_quarter"]]
-        yield [str(point["seed"]), _recorded(point["agreement"]), f"{point['correlation']:.2f}", *parts]
+        yield [
+            str(point["seed"]),
+            _recorded(point["agreement"]),
+            f"{point['correlation']:.2f}",
+            *(f"{quarter['apart']:.2f}: {_recorded(quarter)}" for quarter in point["by_quarter"]),
+            *(
+                share(findings.prefers_longer([point[name]], findings.material.kinds))
+                for name in ("train_pm", "test_pm")
+            ),
+        ]
 
 
 def _accuracy(findings: Findings, value: float, kind: Kind) -> list[str]:
