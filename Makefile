@@ -5,6 +5,7 @@
 # make test-hard the tests that train and kill for longer
 # make bench-pm DATA=FILE  preference-model training against TRL, on this machine
 # make bench-rl  sampling against transformers, a step of PPO against TRL 1.12.0, on this machine
+# make bench-collect  200 workers at the app for a minute, on this machine
 # make clean     remove .venv and caches; runs/ is yours and stays
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test check test-hard bench-pm bench-rl clean
+.PHONY: install demo test check test-hard bench-pm bench-rl bench-collect clean
 
 install: $(INSTALLED)
 
@@ -68,6 +69,9 @@ $(PEER_RL)/.installed: benchmarks/peer-rl-requirements.txt
 	$(PYTHON) -m venv --clear $(PEER_RL)
 	$(PEER_RL)/bin/python -m pip install --quiet -r $<
 	@touch $@
+
+bench-collect: install
+	$(BIN)/python benchmarks/bench_collect.py --out benchmarks/results/collect.json
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

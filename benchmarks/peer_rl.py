@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 WORK = Path(__file__).parent / ".work"
-PROMPTS, SAMPLES, TOKENS, TEMPERATURE = 32, 4, 64, 0.7
+PROMPTS, SAMPLES, TOKENS, TEMPERATURE, SINGLE = 32, 4, 64, 0.7, 4
 PPO_PROMPTS, PPO_TOKENS, RANK, LEARNING_RATE, KL_WEIGHT = 8, 48, 16, 1e-4, 0.05
 
 
@@ -41,21 +41,21 @@ def sampling(options: Any) -> dict[str, Any]:
     """All prompts in batches of `--batch` of like length."""
     model, prompts = load(options), sorted(json.loads((WORK / "prompts.json").read_text()), key=len)
     generate(model, prompts[:2], 1, 2, options.cache)
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     for start in range(0, len(prompts), options.batch):
         generate(model, prompts[start : start + options.batch], SAMPLES, TOKENS, options.cache)
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "tokens_per_second": PROMPTS * SAMPLES * TOKENS / seconds}
+    seconds, busy = time.perf_counter() - started, time.process_time() - before
+    return {"seconds": seconds, "processor_seconds": busy, "tokens_per_second": PROMPTS * SAMPLES * TOKENS / seconds}
 
 
 def single(options: Any) -> dict[str, Any]:
-    model, prompts = load(options), json.loads((WORK / "prompts.json").read_text())[:4]
+    model, prompts = load(options), json.loads((WORK / "prompts.json").read_text())[:SINGLE]
     generate(model, prompts[:1], 1, 2, options.cache)
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     for prompt in prompts:
         generate(model, [prompt], 1, TOKENS, options.cache)
-    seconds = (time.perf_counter() - started) / len(prompts)
-    return {"seconds": seconds, "seconds_per_token": seconds / TOKENS}
+    seconds, busy = (time.perf_counter() - started) / SINGLE, (time.process_time() - before) / SINGLE
+    return {"seconds": seconds, "processor_seconds": busy, "seconds_per_token": seconds / TOKENS}
 
 
 def ppo(options: Any) -> dict[str, Any]:

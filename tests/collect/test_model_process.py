@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tutelage.collect.answers import (
     request_from_record,
     request_to_record,
 )
-from tutelage.collect.engines import EngineSettings, StubEngine, stub_words
+from tutelage.collect.engines import EngineSettings, Progress, StubEngine, stub_words
 from tutelage.collect.model_client import ModelClient
 from tutelage.collect.model_process import ModelServer
 from tutelage.collect.streaming import stream_turn
@@ -163,6 +164,66 @@ def test_a_hung_process_is_a_lost_attempt(supervisor: ModelSupervisor) -> None:
             asyncio.run(heard(ModelClient(supervisor.socket, supervisor.secret, patience=0.5), request(15)))
     finally:
         os.kill(supervisor.pid, signal.SIGCONT)
+
+
+class Stubborn(StubEngine):
+    """A stub that does not come back from its second step, or breaks there."""
+
+    def __init__(self, breaks: bool) -> None:
+        super().__init__(words_per_second=20.0)
+        self.breaks, self.steps = breaks, 0
+
+    def step(self) -> list[Progress]:
+        self.steps += 1
+        if self.steps == 2:
+            if self.breaks:
+                raise RuntimeError("out of memory")
+            time.sleep(1.0)
+        return super().step()
+
+
+def test_an_engine_that_breaks_ends_the_server_and_its_streams(tmp_path: Path) -> None:
+    async def broken() -> None:
+        serving = asyncio.create_task(ModelServer(Stubborn(breaks=True), SECRET).serve(tmp_path / "s"))
+        following = asyncio.create_task(_follow_when_there(tmp_path / "s"))
+        with pytest.raises(RuntimeError, match="out of memory"):
+            await asyncio.wait_for(serving, 10)
+        following.cancel()
+
+    asyncio.run(broken())
+
+
+def test_an_engine_that_hangs_is_seen(tmp_path: Path) -> None:
+    async def still() -> float:
+        serving = asyncio.create_task(ModelServer(Stubborn(breaks=False), SECRET).serve(tmp_path / "s"))
+        following = asyncio.create_task(_follow_when_there(tmp_path / "s"))
+        seen = 0.0
+        while seen < 0.3:  # seconds without a step; the test would go on for ever if nobody counted them
+            await asyncio.sleep(0.05)
+            with suppress(AnswersLost):  # it does not listen yet
+                seen = float((await ModelClient(tmp_path / "s", SECRET).health())["still_s"])
+        following.cancel()
+        serving.cancel()
+        return seen
+
+    assert asyncio.run(asyncio.wait_for(still(), 20)) >= 0.3
+
+
+async def _follow_when_there(socket: Path) -> list[AnswerEvent]:
+    while not socket.exists():
+        await asyncio.sleep(0.01)
+    return await heard(ModelClient(socket, SECRET), request())
+
+
+@pytest.mark.hard
+def test_a_hung_process_is_replaced_every_time(supervisor: ModelSupervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutelage.collect.supervisor.HUNG_SECONDS", 1.0)
+    for number in range(5):
+        supervisor.wait_until_ready()
+        os.kill(supervisor.pid, signal.SIGSTOP)
+        _wait_for_start(supervisor)
+        whole = asyncio.run(heard(ModelClient(supervisor.socket, supervisor.secret), request(200 + number)))
+        assert set(texts(whole)) == {"a", "b"}
 
 
 def test_fifty_streams_at_once_begin_within_half_a_second(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class Chat(Drawing):
             ids = policy.trunk.encoder.prompt_ids(prompt, columns - self.max_tokens)
             request = engine.submit(ids, parameters, (self.seed, len(messages)))
             answer = follow(engine, request, lambda news: print(printable(news), end="", file=out, flush=True))
-            print(f"\n{_remark(answer)}", file=out)
+            print(_remark(answer), file=out)
             if answer.text:
                 messages = [*prompt.messages, Message("assistant", answer.text)]
         return {
@@ -98,5 +98,5 @@ def interruptions() -> Iterator[Sequence[None]]:
 def _remark(answer: "Sample") -> str:
     if not answer.text:
         return "(no answer; the turn is taken back)"
-    remarks = {"stop": "", "length": "(broken off at --max-tokens)", "cancelled": "(broken off)"}
+    remarks = {"stop": "", "length": " (broken off at --max-tokens)", "cancelled": " (broken off)"}
     return remarks[answer.finish]

@@ -167,12 +167,17 @@ def _fill(address: str, database: "Database") -> None:
     from threading import Thread
 
     from tutelage.collect.demo import DemoSettings, planned, run_demo
+    from tutelage.collect.visitor import Unexpected
     from tutelage.plumbing.progress import progress_bar
 
     def work() -> None:
-        settings = DemoSettings()
-        with progress_bar("simulated workers", planned(settings), "conversations") as bar:
-            run_demo(address, database, settings, bar.advance)
-        Console(stderr=True).print("The simulated workers are done. Look around as admin.")
+        settings, console = DemoSettings(), Console(stderr=True)
+        try:
+            with progress_bar("simulated workers", planned(settings), "conversations") as bar:
+                run_demo(address, database, settings, bar.advance)
+        except Unexpected as error:
+            console.print(f"The simulated workers gave up: {error}", highlight=False)
+        else:
+            console.print("The simulated workers are done. Look around as admin.")
 
     Thread(target=work, daemon=True, name="simulated workers").start()

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 
 from tutelage.collect.simulated import SimulatedWorker, make_account
-from tutelage.collect.visitor import Visitor
+from tutelage.collect.visitor import Unexpected, Visitor
 from tutelage.feedback.crowd import Crowd, make_crowd
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
@@ -41,7 +41,10 @@ def run_demo(address: str, database: Database, settings: DemoSettings, on_conver
         ValueError: too few workers to be a crowd.
     """
     crowd = make_crowd(settings.workers, settings.seed)
-    asyncio.run(_run(address, database, settings, crowd, on_conversation))
+    try:
+        asyncio.run(_run(address, database, settings, crowd, on_conversation))
+    except ExceptionGroup as group:  # of workers who work at once; one tells enough
+        raise Unexpected(str(group.exceptions[0])) from group
 
 
 def planned(settings: DemoSettings) -> int:

@@ -108,8 +108,10 @@ class ModelServer:
             socket.unlink()  # left behind by a process that was killed
         server = await asyncio.start_unix_server(self._answer, str(socket), limit=LONGEST_LINE, backlog=1024)
         socket.chmod(0o600)
-        async with server:
+        try:
             await failed
+        finally:
+            server.close()  # who still follows is cut off with the process: it would never hear an end
 
     def _take(self, made: list[Progress]) -> None:
         for progress in made:

@@ -72,7 +72,10 @@ class Visitor:
 
     async def _request(self, method: str, path: str, **what: Any) -> httpx.Response:
         for pause in range(TRIES):
-            response = await self._http.request(method, path, **what)
+            try:
+                response = await self._http.request(method, path, **what)
+            except httpx.TransportError as error:
+                raise Unexpected(f"{method} {path}: {type(error).__name__} {error}") from error
             if response.status_code not in (429, 503):
                 break
             await asyncio.sleep((1 + random.random()) * 2**pause / 4)

@@ -114,8 +114,8 @@ class Trunk:
             self._hold(None)
 
     def _hold(self, folded: Folded | None) -> None:
-        for layer, its in zip(self.adapted_layers, folded.layers if folded else repeat(None)):
-            layer.folded = its
+        for layer, its in zip(self.adapted_layers, folded.layers if folded else repeat(None), strict=False):
+            object.__setattr__(layer, "folded", its)  # the checks of a module's own setattr would take 5% of a step
         self._head = folded.head if folded else self._lm_head
 
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:

@@ -1,0 +1,66 @@
+"""Folded maps: the same numbers in fewer products, and nothing of the trunk is touched."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tutelage.modeling.folding import product
+from tutelage.modeling.rows import Group
+from tutelage.modeling.trunk import Trunk
+
+from .toys import add_random_adapter, assert_same
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1, 24), (5, 1, 24), (2, 3, 24), (300, 24)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_product_is_the_linear_map(dtype: torch.dtype, shape: tuple[int, ...], biased: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(40, 24, generator=generator).to(dtype), torch.randn(40, generator=generator).to(dtype)
+    x = torch.randn(shape, generator=generator).to(dtype)
+    with torch.no_grad():
+        ours = product(weight, bias if biased else None)(x)
+    assert ours.dtype == dtype
+    assert_same(
+        ours.float(), F.linear(x, weight, bias if biased else None).float(), 1e-5 if dtype.itemsize == 4 else 1e-2
+    )
+
+
+@pytest.mark.parametrize("rank", [4, 0])
+def test_a_trunk_that_holds_folded_maps_computes_as_with_the_adapter(tiny: Trunk, rank: int) -> None:
+    add_random_adapter(tiny, "policy", rank=rank)
+    rows = tiny.lay([Group((20, 21, 22), ((30, 31), (32,)))])
+    with tiny.using("policy"):
+        expected = tiny.hidden_RLD(rows)
+        with tiny.holding(tiny.fold(tiny.active)):
+            held = tiny.hidden_RLD(rows)
+            logits = tiny.logits(held, 1.0)
+        again = tiny.hidden_RLD(rows)
+        assert_same(logits, tiny.logits(expected, 1.0))
+    assert_same(held, expected)
+    assert again.equal(expected)
+    with tiny.using(None):
+        assert not torch.allclose(tiny.hidden_RLD(rows), expected, atol=1e-3)
+
+
+def test_folded_maps_are_the_adapter_as_it_was(tiny: Trunk) -> None:
+    add_random_adapter(tiny, "policy")
+    rows = tiny.lay([Group((20, 21, 22), ((30, 31), (32,)))])
+    folded = tiny.fold("policy")
+    with tiny.using("policy"):
+        expected = tiny.hidden_RLD(rows)
+    tiny.drop_adapter("policy")
+    with tiny.holding(folded):
+        assert_same(tiny.hidden_RLD(rows), expected)
+        assert not torch.is_grad_enabled()
+
+
+def test_an_error_within_lets_go_of_them(tiny: Trunk) -> None:
+    add_random_adapter(tiny, "policy")
+    with pytest.raises(KeyError), tiny.holding(tiny.fold("policy")):
+        raise KeyError
+    rows = tiny.lay([Group((20, 21, 22), ((30, 31),))])
+    with tiny.using("policy"):
+        adapted = tiny.hidden_RLD(rows)
+    with tiny.using(None):
+        assert not adapted.equal(tiny.hidden_RLD(rows))
