@@ -69,7 +69,7 @@ def test_killed_and_resumed_it_is_the_same_snapshot(train_pm: TrainPM, planted: 
     ]  # fmt: skip
     checkpoint = tmp_path / ".killed.checkpoint"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not checkpoint.exists():
+    while process.poll() is None and not (checkpoint / "progress.json").exists():
         time.sleep(0.002)
     process.kill()
     process.wait()
