@@ -18,7 +18,9 @@ from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.machine import keep_freed_memory, peak_memory_bytes
 from tutelage.sampling.engine import Engine
 from tutelage.sampling.sampler import sample
-from tutelage.training.ppo import PPOSettings, train_ppo
+from tutelage.training.policy_settings import PPOSettings
+from tutelage.training.ppo import train_on_reward
+from tutelage.training.prompt_order import PromptSource
 from tutelage.training.rollouts import PreferenceModel
 
 WORK = Path(__file__).parent / ".work"
@@ -126,10 +128,11 @@ def ppo(trunk: Trunk, steps: int) -> dict[str, Any]:
     model = PreferenceModel("pm", head)
     settings = PPOSettings(
         steps=steps + 1, prompts_per_step=PPO_PROMPTS, samples_per_prompt=SAMPLES, learning_rate=LEARNING_RATE,
-        rank=RANK, kl_weight=KL_WEIGHT, red_team_share=0.0,
+        rank=RANK, kl_weight=KL_WEIGHT,
     )  # fmt: skip
     parameters = SamplingParameters(TEMPERATURE, max_tokens=PPO_TOKENS)
-    metrics = train_ppo(never_ending(trunk), "policy", (read_prompts(), []), model, model, parameters, settings, 0)[1:]
+    prompts = [PromptSource(read_prompts())]
+    metrics = train_on_reward(never_ending(trunk), "policy", prompts, model, model, parameters, settings, 0)[1:]
     seconds = sum(step["seconds"] for step in metrics)
     return {
         "seconds_per_step": seconds / steps,
