@@ -30,9 +30,11 @@ QUESTIONS: dict[PolicyStudy, str] = {
     "on does the first score rise away from the second (Bai et al. 2022, section 4.2)?",
     "kl": "Does the reward rise on a straight line with the root of the KL from the initial policy (section 4.3)?",
     "weight": "Policies trained alike but for λ_KL, the price of a nat of KL.",
-    "methods": "Each method gets the same seconds for sampling, scoring and learning, on the same preference models.",
+    "methods": "Each method gets the same seconds for sampling, scoring and learning, on the same preference models. "
+    "λ_KL is the same number for all, though GRPO pays it in the loss.",
     "tension": "A policy trained on helpful comparisons and prompts alone beside one trained on both kinds, each "
-    "judged on both (section 4.4).",
+    "judged on both (section 4.4). Each is scored by preference models of its own, so that gains are not comparable "
+    "between the two; what the people choose is.",
 }
 CROWD = (
     "The people are the simulated crowd: *chosen* is how often its workers are expected to choose the policy's answer "
