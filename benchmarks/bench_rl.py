@@ -111,6 +111,7 @@ def table(results: dict[str, Any]) -> str:
         lines += [
             ("a whole PPO step, LoRA, samples/s", found["speed_ratio"], "times TRL 1.12.0", "at least 4"),
             ("peak memory of PPO", found["memory_ratio"], "of TRL's", "at most 0.4"),
+            ("sampling", found["ours"]["sampling_share"], "of a step", "-"),
             ("sampling and scoring", found["ours"]["rollout_share"], "of a step", "-"),
         ]
     return "\n".join(f"| {what} | {value:.3g} {unit} | {bar} |" for what, value, unit, bar in lines)

@@ -131,12 +131,14 @@ def ppo(trunk: Trunk, steps: int) -> dict[str, Any]:
         rank=RANK, kl_weight=KL_WEIGHT,
     )  # fmt: skip
     parameters = SamplingParameters(TEMPERATURE, max_tokens=PPO_TOKENS)
-    prompts = [PromptSource(read_prompts())]
-    metrics = train_on_reward(never_ending(trunk), "policy", prompts, model, model, parameters, settings, 0)[1:]
+    sources = [PromptSource(read_prompts())]
+    # The peer has no held-out preference model, so ours goes without.
+    metrics = train_on_reward(never_ending(trunk), "policy", sources, model, None, parameters, settings, 0)[1:]
     seconds = sum(step["seconds"] for step in metrics)
     return {
         "seconds_per_step": seconds / steps,
         "samples_per_second": steps * PPO_PROMPTS * SAMPLES / seconds,
+        "sampling_share": sum(step["sampling_seconds"] for step in metrics) / seconds,
         "rollout_share": sum(step["rollout_seconds"] for step in metrics) / seconds,
     }
 

@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:  # a settings record refuses what contradicts itself
         name, said = str(error).split(" ", 1)
         return _complain(f"--{name.replace('_', '-')} {said}", 2)
+    except BrokenPipeError:
+        return 0  # the reader has seen enough of the help
     return execute(command)
 
 

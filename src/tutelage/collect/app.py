@@ -1,8 +1,10 @@
 """The workers' app, put together: routes, guards, pages for errors."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
@@ -19,6 +21,7 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
 
 LONGEST_BODY = 256 * 1024  # bytes of a form
+THREADS = 8  # of a web process
 
 SENTENCES = {
     400: "The request cannot be read.",
@@ -42,7 +45,7 @@ def make_app(settings: Settings, database: Database, answerer: Answerer) -> Fast
         ValueError: a route is not guarded by the policy table.
     """
     # The schema stays readable by `app.openapi()`; no route serves it.
-    app = FastAPI(title="Tutelage", openapi_url=None, max_body_size=LONGEST_BODY)
+    app = FastAPI(title="Tutelage", openapi_url=None, max_body_size=LONGEST_BODY, lifespan=_few_threads)
     app.state.site = Site(settings, database, answerer)
     for router in ROUTERS:
         _require_gate(router)
@@ -53,6 +56,14 @@ def make_app(settings: Settings, database: Database, answerer: Answerer) -> Fast
     for refusal, status in REFUSALS.items():
         app.add_exception_handler(refusal, _answer_with(status))
     return app
+
+
+@asynccontextmanager
+async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
+    """Let few handlers run at once and the others wait in line: of many, whoever holds the database's write lock would
+    have to wait for all the rest between any two statements, as one thread runs at a time."""
+    current_default_thread_limiter().total_tokens = THREADS
+    yield
 
 
 def _require_gate(router: APIRouter) -> None:

@@ -53,7 +53,7 @@ def write_policy_page(study: PolicyStudy, points: Sequence[Point], recipe: Recip
     for name, figure in FIGURES[study](points).items():
         write_text(place / f"{study}-{name}.svg", to_svg(figure))
         lines += [f"![{TITLES[study]}: {name}]({study}-{name}.svg)", ""]
-    lines += [*_table(study, points), "", *_means(study, points), ""]
+    lines += [*_table(study, points), "", *_means(study, points)]
     lines += [_size(points, recipe), "", f"    {command}", ""]
     write_text(place / f"{study}.md", "\n".join(lines))
     return place / f"{study}.md"
@@ -103,7 +103,7 @@ def _means(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
     for value in dict.fromkeys(point[key] for point in points):
         runs = [point for point in points if point[key] == value]
         rows.append([str(value), *(_over_seeds([read(run) for run in runs], form) for read, form in measures.values())])
-    return ["Means over the seeds:", "", *markdown_table([NAMES[key], *measures], rows)]
+    return ["Means over the seeds:", "", *markdown_table([NAMES[key], *measures], rows), ""]
 
 
 def _over_seeds(values: Sequence[float], form: str) -> str:
