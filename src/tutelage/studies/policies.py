@@ -48,7 +48,7 @@ from tutelage.training.preference import train_preference_model
 from tutelage.training.prompt_order import step_plans
 from tutelage.training.rollouts import PreferenceModel
 
-PolicyStudy = Literal["robustness", "kl", "weight", "methods", "tension"]
+PolicyStudy = Literal["robustness", "kl", "kl-weight", "methods", "tension"]
 POLICY_STUDIES: tuple[PolicyStudy, ...] = get_args(PolicyStudy)
 Method = Literal["ppo", "rloo", "grpo", "best-of-n"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -74,7 +74,7 @@ class PolicyScale:
     sizes: tuple[int, ...] = (100, 400)
     """comparisons a preference model of the study `robustness` is trained on"""
     weights: tuple[float, ...] = (0.001, 0.02, 0.05, 0.2)
-    """λ_KL of the study `weight`"""
+    """λ_KL of the study `kl-weight`"""
     methods: tuple[Method, ...] = METHODS
     """of the study `methods`"""
     seconds: float = 240.0
@@ -235,7 +235,9 @@ def run_policy_study(
         **({"seconds": scale.seconds} if study == "methods" else {}),
     }  # fmt: skip
     bench = Bench(workshop, kept, not files, place, scale.answers, scale.pairs)
-    wanted = {"robustness": _robustness, "kl": _kl, "weight": _weights, "methods": _methods, "tension": _tension}[study]
+    wanted = {"robustness": _robustness, "kl": _kl, "kl-weight": _weights, "methods": _methods, "tension": _tension}[
+        study
+    ]
     return measure_points(place / f"{study}.jsonl", origin, wanted(bench, scale))
 
 
