@@ -235,10 +235,10 @@ def run_policy_study(
         **({"seconds": scale.seconds} if study == "methods" else {}),
     }  # fmt: skip
     bench = Bench(workshop, kept, not files, place, scale.answers, scale.pairs)
-    wanted = {"robustness": _robustness, "kl": _kl, "kl-weight": _weights, "methods": _methods, "tension": _tension}[
-        study
-    ]
-    return measure_points(place / f"{study}.jsonl", origin, wanted(bench, scale))
+    wanted = {
+        "robustness": _robustness, "kl": _kl, "kl-weight": _weights, "methods": _methods, "tension": _tension,
+    }  # fmt: skip
+    return measure_points(place / f"{study}.jsonl", origin, wanted[study](bench, scale))
 
 
 def _collected(workshop: Workshop, place: Path) -> tuple[list[Comparison], dict[str, str]]:
