@@ -1,8 +1,8 @@
 """Sampling against `generate` of transformers, and a whole step of PPO against TRL 1.12.0, the last that had PPO.
 
 `make bench-rl` sets the peers up in an environment of their own and runs this file. Every measurement is a process of
-its own, ours and the peer's in turn; every figure that is claimed is a ratio of medians of one run. The peer gets the
-batch and the cache that are fastest for it among those tried. Results: benchmarks/results/.
+its own, ours and the peer's in turn; every figure that is claimed is a ratio of medians of one run. In sampling
+the peer gets the batch and the cache that are fastest for it among those tried. Results: benchmarks/results/.
 """
 
 import argparse
@@ -18,7 +18,10 @@ from bench_pm import device_name, measure
 
 HERE = Path(__file__).parent
 OURS, PEER = HERE / "ours_rl.py", HERE / "peer_rl.py"
-LAYOUTS = [(32, "dynamic"), (8, "dynamic"), (32, "static")]  # prompts a batch, and the kind of cache
+LAYOUTS = {  # prompts a batch, and the kind of cache
+    "sample": [(32, "dynamic"), (8, "dynamic"), (32, "static")],
+    "single": [(1, "dynamic"), (1, "static")],
+}
 TASKS = ("sample", "single", "ppo")
 
 
@@ -35,15 +38,13 @@ def middle(results: Sequence[dict[str, Any]], name: str) -> float:
     return statistics.median(result[name] for result in results)
 
 
-def best_layout(peer: str, repeats: int, **common: Any) -> tuple[int, str]:
-    """The peer's batch and cache that sample fastest, one trial each."""
-    if repeats < 2:
-        return LAYOUTS[0]
-    rates = {
-        (batch, cache): measure(peer, PEER, task="sample", batch=batch, cache=cache, **common)["tokens_per_second"]
-        for batch, cache in LAYOUTS
-    }
-    return max(rates, key=rates.__getitem__)
+def best_layout(task: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The peer's batch and cache that are fastest at a task, one trial each."""
+    layouts = [{"batch": batch, "cache": cache} for batch, cache in LAYOUTS[task]]
+    if options.repeats < 2:
+        return layouts[0]
+    common = {"task": task, "dtype": options.dtype, "device": options.device}
+    return min(layouts, key=lambda layout: measure(options.peer_python, PEER, **common, **layout)["seconds"])
 
 
 def compare(task: str, figure: str, options: argparse.Namespace, **theirs: Any) -> dict[str, Any]:
@@ -78,11 +79,9 @@ def main() -> None:
         "dtype": options.dtype,
         "repeats": options.repeats,
     }
-    if "sample" in options.tasks:
-        batch, cache = best_layout(options.peer_python, options.repeats, dtype=options.dtype, device=options.device)
-        results["sample"] = compare("sample", "tokens_per_second", options, batch=batch, cache=cache)
-    if "single" in options.tasks:
-        results["single"] = compare("single", "seconds_per_token", options)
+    for task, figure in (("sample", "tokens_per_second"), ("single", "seconds_per_token")):
+        if task in options.tasks:
+            results[task] = compare(task, figure, options, **best_layout(task, options))
     if "ppo" in options.tasks:
         results["ppo"] = compare("ppo", "samples_per_second", options, batch=8)
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -67,3 +67,14 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
         wanted = Requirement(line)
         assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), line
     assert not [pin for pin in pins.values() if "+" in pin]  # a local label is found on one machine only
+
+
+PAGES = [*HOUSE.glob("*.md"), *(HOUSE / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(HOUSE)) for page in PAGES])
+def test_pages_have_words_and_their_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    assert text.strip()
+    targets = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link}
+    assert not [target for target in targets if target and not (page.parent / target).exists()]

@@ -94,8 +94,8 @@ class SamplingParameters:
     """ids of tokens that end a response besides the end token"""
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise ValueError(f"temperature must be at least 0, not {self.temperature}")
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature must be at least 0 and finite, not {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}")
         if self.top_k < 0:
@@ -107,7 +107,7 @@ class SamplingParameters:
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
         if any(not mark for mark in self.stop):
-            raise ValueError("a stop string is empty")
+            raise ValueError("stop has a text that is empty")
 
     @property
     def truncates(self) -> bool:

@@ -30,8 +30,9 @@ def test_a_study_leaves_its_page_and_goes_on_from_its_points(
     assert Path(first["page"]).read_text().startswith("# What a harmless comparison counts")
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out) == first  # seconds and all: nothing was measured again
-    assert main([*command, "--layers", "1"]) == 2
-    assert "points of other data or settings" in capsys.readouterr().err
+    for other in (["--layers", "1"], ["--pairs", "12"]):
+        assert main([*command, *other]) == 2
+        assert "points of other data or settings" in capsys.readouterr().err
 
 
 def test_pretraining_is_compared_with_none(

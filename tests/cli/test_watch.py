@@ -42,6 +42,12 @@ def test_a_directory_without_metrics_is_refused(tmp_path: Path, capsys: pytest.C
         assert "metrics.jsonl" in capsys.readouterr().err
 
 
+def test_a_training_before_its_first_step_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "training.json").write_text("{}")
+    assert main(["runs", "watch", str(tmp_path), "--once"]) == 0
+    assert "No step with a reward has been made yet." in capsys.readouterr().out
+
+
 def test_once_shows_it_as_it_stands(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "watch", str(run), "--once"]) == 0
     shown = capsys.readouterr().out

@@ -40,7 +40,7 @@ def test_settings_reach_their_place_and_the_rest_keeps_its_default(tmp_path: Pat
         ("[ppo]\nsteps = true\n", "ppo.steps must be int, not True"),
         ("[ppo]\nkl_place = 'word'\n", "ppo.kl_place must be one of 'token', 'sequence'"),
         ("ppo = 3\n", "unknown key needs.ppo"),
-        ("[sampling]\ntemperature = -1\n", "temperature must be at least 0, not -1.0"),
+        ("[sampling]\ntemperature = -1\n", "temperature must be at least 0 and finite, not -1.0"),
         ("[sampling]\ntemperature = 0\n", "sampling must be without top_p, top_k and min_p, at a temperature above 0"),
         ("[sampling]\ntop_k = 5\n", "sampling must be without top_p, top_k and min_p"),
         ("[sampling]\nstop_tokens = [1.5]\n", "sampling.stop_tokens must be a list of whole numbers"),

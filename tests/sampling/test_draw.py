@@ -98,12 +98,13 @@ def test_the_ends_of_the_unit_interval_draw_tokens_that_have_mass(uniform: float
     ("wrong", "said"),
     [
         ({"temperature": -0.1}, "temperature must be at least 0"),
+        ({"temperature": float("nan")}, "temperature must be at least 0 and finite"),
         ({"top_p": 0}, r"top_p must lie in \(0, 1\]"),
         ({"top_k": -1}, "top_k must be at least 0"),
         ({"min_p": 1.5}, r"min_p must lie in \[0, 1\]"),
         ({"temperature": 0, "top_k": 5}, "temperature 0 leaves one token anyway"),
         ({"max_tokens": 0}, "max_tokens must be at least 1"),
-        ({"stop": ("",)}, "a stop string is empty"),
+        ({"stop": ("",)}, "stop has a text that is empty"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:

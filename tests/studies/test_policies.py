@@ -30,7 +30,7 @@ SCALE = PolicyScale(seeds=1, sizes=(6, 12), weights=(0.0, 50.0), seconds=0.2, an
 NAMED: dict[PolicyStudy, list[tuple[str, list[object]]]] = {
     "robustness": [("size", [6, 12]), ("seed", [0, 0])],
     "kl": [("seed", [0, 1])],
-    "weight": [("weight", [0.0, 50.0])],
+    "kl-weight": [("weight", [0.0, 50.0])],
     "methods": [("method", ["ppo", "rloo", "grpo", "best-of-n"])],
     "tension": [("kinds", ["both", "helpful", "both", "helpful"])],
 }
@@ -73,7 +73,7 @@ def test_a_policy_that_pays_dearly_for_distance_stays_near(recipe: Recipe, tmp_p
         return [float(np.mean([step["kl"] for step in point["curve"][-3:]])) for point in points]
 
     fast = replace(recipe, ppo=replace(recipe.ppo, learning_rate=2e-2))
-    free, dear = distances(run_policy_study("weight", fast, SCALE, tmp_path))
+    free, dear = distances(run_policy_study("kl-weight", fast, SCALE, tmp_path))
     assert dear < 0.7 * free
 
 
@@ -105,7 +105,7 @@ def test_with_peoples_comparisons_the_crowd_judges_nothing(recipe: Recipe, tmp_p
     files: dict[Kind, Path] = {"helpful": tmp_path / "helpful.jsonl"}
     short = replace(recipe, ppo=replace(recipe.ppo, steps=2))
     scale = replace(SCALE, methods=("rloo",), pairs=8)
-    for study in ("methods", "weight"):
+    for study in ("methods", "kl-weight"):
         points = run_policy_study(study, short, scale, tmp_path / "s", files)
         assert not any("wins" in point["final"] for point in points)
         page = write_policy_page(study, points, short, "command", tmp_path / "s").read_text()

@@ -27,6 +27,7 @@ def test_the_defaults_are_allowed(kind: type[PolicySettings]) -> None:
         ({"reference_decay": 1.0}, r"reference_decay must lie in \[0, 1\)"),
         ({"kl_limit": 0.0}, "kl_limit must be above 0"),
         ({"kl_limit": 5.0, "kl_budget": 5.0}, "kl_limit must be above kl_budget"),
+        ({"kl_gain": 0.2}, "kl_gain means nothing without kl_target"),
         ({"kl_weight": 0.0, "kl_target": 5.0}, "kl_target means nothing where kl_weight is 0"),
         ({"kl_weight": 0.0, "reference_decay": 0.9}, "reference_decay means nothing where kl_weight is 0"),
         (

@@ -139,11 +139,12 @@ class TrainBestOfN:
 
         from tutelage.modeling.base import load_base
         from tutelage.modeling.snapshot import read_card
+        from tutelage.training.rollouts import load_preference_model
 
         card = read_card(self.pm)
         trunk = load_base(card.base, card.format, getattr(torch, self.dtype))
-        heldout = _preference_model(self.heldout_pm, trunk, "heldout") if self.heldout_pm else None
-        return trunk, _preference_model(self.pm, trunk, "train_pm"), heldout
+        heldout = load_preference_model(trunk, self.heldout_pm, "heldout") if self.heldout_pm else None
+        return trunk, load_preference_model(trunk, self.pm, "train_pm"), heldout
 
     def _read(self, trunk: "Trunk") -> tuple[list[Ids], list[Ids]]:
         """Prompts to learn from and those held out, by first human turn."""
@@ -193,16 +194,6 @@ class TrainBestOfN:
                 for when, adapter in (("before", None), ("after", ADAPTER))
             },
         }
-
-
-def _preference_model(place: Path, trunk: "Trunk", adapter: str) -> "PreferenceModel":
-    from tutelage.modeling.snapshot import load_snapshot
-    from tutelage.training.rollouts import PreferenceModel
-
-    head = load_snapshot(place, trunk, adapter)
-    if head is None:
-        raise InputError(f"{place}: a policy, where a preference model was expected")
-    return PreferenceModel(adapter, head)
 
 
 def _interval(record: dict[str, float]) -> str:

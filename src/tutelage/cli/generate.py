@@ -10,6 +10,8 @@ import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
+from tutelage.cli.sample import printable
+from tutelage.cli.score import require_writable
 from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.plumbing.progress import progress_bar
 
@@ -61,12 +63,13 @@ class DataGeneratePrompts:
             raise InputError(f"--count must be at least 1 and --seed at least 0, not {self.count} and {self.seed}")
         with refused_as_input("sampling"):
             parameters = SamplingParameters(self.temperature, self.top_p, self.max_tokens)
+        require_writable(self.out.resolve().parent)
         examples = self._examples()
         drops = Counter[str]()
         texts, base = self._write([one.prompt.last_human_turn for one in examples], parameters, drops)
         write_jsonl(self.out, map(item_to_record, as_items(texts, self.kind)))
         result = {"out": str(self.out), "prompts": len(texts), "drops": dict(drops)}
-        card = self.out.with_name(self.out.name.split(".")[0] + ".card.json")
+        card = self.out.with_name(self.out.name.removesuffix(".gz").removesuffix(".jsonl") + ".card.json")
         origin = {
             "base": self.model, "base_hash": base, "examples": [one.id for one in examples],
             "files": [{"file": str(file), "sha256": sha256(file)} for file in self.examples],
@@ -80,7 +83,7 @@ class DataGeneratePrompts:
 
         console = Console()
         for text in result["first"]:
-            console.print(f"  {text}", markup=False, highlight=False)
+            console.print(f"  {printable(text)}", markup=False, highlight=False)
         table = Table("dropped", Column("lines", justify="right"))
         for reason, count in sorted(result["drops"].items()):
             table.add_row(DROPS[reason], str(count))

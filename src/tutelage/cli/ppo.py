@@ -88,14 +88,15 @@ class TrainOnReward:
 
         from tutelage.modeling.base import load_base
         from tutelage.modeling.snapshot import load_snapshot
+        from tutelage.training.rollouts import load_preference_model
 
         run = PolicyRun(self.out.resolve(), self.snapshot_at, self.sample_every, self.sample_prompts)
         parameters = self._parameters()
         run.begin(self.resume, self.overwrite)
         cards = self._cards()
         trunk = load_base(self.model or cards["pm"].base, cards["pm"].format, getattr(torch, self.dtype), self.device)
-        train_pm = _preference_model(trunk, self.pm, "train_pm")
-        heldout = _preference_model(trunk, self.heldout_pm, "heldout") if self.heldout_pm else None
+        train_pm = load_preference_model(trunk, self.pm, "train_pm")
+        heldout = load_preference_model(trunk, self.heldout_pm, "heldout") if self.heldout_pm else None
         if self.init is not None:
             load_snapshot(self.init, trunk, INITIAL)
         sources, read = self._sources(trunk)
@@ -317,15 +318,6 @@ def _weighted(text: str) -> tuple[Path, float]:
     if not colon or not 0 < value < float("inf"):
         raise InputError(f"--prompts {text}: expected FILE or FILE:WEIGHT with a weight above 0")
     return Path(name), value
-
-
-def _preference_model(trunk: "Trunk", place: Path, adapter: str) -> "PreferenceModel":
-    from tutelage.modeling.snapshot import load_snapshot
-    from tutelage.training.rollouts import PreferenceModel
-
-    head = load_snapshot(place, trunk, adapter)
-    assert head is not None
-    return PreferenceModel(adapter, head)
 
 
 def _means(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -19,12 +19,12 @@ class StudyPolicy:
     """Train policies under varied conditions on the simulated crowd; writes a page with plots, numbers and command.
 
     robustness: from which step on the train-PM's score rises away from the held-out PM's, by the number of comparisons.
-    kl: reward against √KL, fitted. weight: what λ_KL does. methods: PPO, RLOO, GRPO and best-of-n in equal time.
+    kl: reward against √KL, fitted. kl-weight: what λ_KL does. methods: PPO, RLOO, GRPO and best-of-n in equal time.
     tension: helpful only against helpful and harmless, judged on both. Points that were measured are kept: the same
     command goes on with a study that was broken off.
     """
 
-    study: Annotated[Literal["robustness", "kl", "weight", "methods", "tension"], tyro.conf.Positional]
+    study: Annotated[Literal["robustness", "kl", "kl-weight", "methods", "tension"], tyro.conf.Positional]
     """Which one."""
     recipe: str = "laptop"
     """The recipe of the loop whose settings are taken, and whose first round gives the comparisons."""
@@ -37,7 +37,7 @@ class StudyPolicy:
     sizes: tuple[int, ...] = (100, 400)
     """Comparisons a preference model, of the study robustness."""
     weights: tuple[float, ...] = (0.001, 0.02, 0.05, 0.2)
-    """λ_KL, of the study weight."""
+    """λ_KL, of the study kl-weight."""
     methods: tuple[Literal["ppo", "rloo", "grpo", "best-of-n"], ...] = ("ppo", "rloo", "grpo", "best-of-n")
     """Of the study methods."""
     seconds: float = 240.0

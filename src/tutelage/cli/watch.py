@@ -67,35 +67,37 @@ class RunsWatch:
             raise InputError(f"--every must be above 0, not {self.every}")
         if not (self.once or self.json):
             self._follow()
-        steps = read_steps(self.directory / "metrics.jsonl")
+        steps = read_steps(self.directory)
         return {"directory": str(self.directory), **findings(steps)}
 
     def show(self, result: dict[str, Any]) -> None:
         if self.once:
             from tutelage.report.terminal import live_view
 
-            Console().print(live_view(read_steps(self.directory / "metrics.jsonl")))
+            Console().print(live_view(read_steps(self.directory)))
 
     def _follow(self) -> None:
         from tutelage.report.rl_page import is_finished
         from tutelage.report.terminal import live_view
 
-        file = self.directory / "metrics.jsonl"
-        with Live(live_view(read_steps(file)), console=Console(), auto_refresh=False) as live:
+        with Live(live_view(read_steps(self.directory)), console=Console(), auto_refresh=False) as live:
             try:
                 while not is_finished(self.directory):
                     time.sleep(self.every)
-                    live.update(live_view(read_steps(file)), refresh=True)
+                    live.update(live_view(read_steps(self.directory)), refresh=True)
             except KeyboardInterrupt:
                 return
 
 
-def read_steps(file: Path) -> list[dict[str, Any]]:
-    """The steps so far: the file is replaced whole after every one.
+def read_steps(directory: Path) -> list[dict[str, Any]]:
+    """The steps so far: the file is replaced whole after every one. A training that has begun may have none yet.
 
     Raises:
-        InputError: not there, or no such file.
+        InputError: no training writes there.
     """
     from tutelage.plumbing.files import read_jsonl
 
+    file = directory / "metrics.jsonl"
+    if not file.exists() and (directory / "training.json").exists():
+        return []
     return [line.record for line in read_jsonl(file)]

@@ -40,7 +40,7 @@ from tutelage.training.policy_settings import PPOSettings
 from tutelage.training.ppo import train_on_reward
 from tutelage.training.preference import PreferenceSettings, train_preference_model
 from tutelage.training.prompt_order import PromptSource
-from tutelage.training.rollouts import PreferenceModel
+from tutelage.training.rollouts import PreferenceModel, load_preference_model
 
 HELDOUT_SALT = "held-out preference model"  # the same in every round and run: a prompt never changes its half
 
@@ -78,6 +78,14 @@ class Workshop:
             share[kinds == kind] = (np.arange((kinds == kind).sum()) + 0.5) / (kinds == kind).sum()
         return [items[index] for index in order[np.argsort(share, kind="stable")][: at_most or None]]
 
+    def prompt_sources(self, red_team_share: float) -> list[PromptSource]:
+        """The prompts that policies are trained on, mixed by kind."""
+        mixture: dict[PromptKind, float] = {"helpful": 1 - red_team_share, "red_team": red_team_share}
+        return [
+            PromptSource([self.trunk.encoder.prompt_ids(item.prompt) for item in load_prompts("ppo", kind)], weight)
+            for kind, weight in mixture.items()
+        ]
+
     def respond(
         self, deployed: Deployed, items: Sequence[PromptItem], n: int, seed: int, title: str
     ) -> list[list[Response]]:
@@ -97,10 +105,7 @@ class Workshop:
 
     def preference_model(self, place: Path, adapter: str) -> PreferenceModel:
         """A preference model of the run, put on the trunk."""
-        head = load_snapshot(place, self.trunk, adapter)
-        if head is None:
-            raise InputError(f"{place}: a policy, where a preference model was expected")
-        return PreferenceModel(adapter, head)
+        return load_preference_model(self.trunk, place, adapter)
 
 
 def collect(workshop: Workshop, deployed: Sequence[Deployed], number: int, place: Path) -> None:
@@ -181,12 +186,7 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
 def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int, place: Path) -> None:
     """A policy from the initial one by PPO against the train-PM, watched by the held-out PM."""
     recipe, trunk = workshop.recipe, workshop.trunk
-    share = recipe.ppo.red_team_share
-    mixture: dict[PromptKind, float] = {"helpful": 1 - share, "red_team": share}
-    sources = [
-        PromptSource([trunk.encoder.prompt_ids(item.prompt) for item in load_prompts("ppo", kind)], weight)
-        for kind, weight in mixture.items()
-    ]
+    sources = workshop.prompt_sources(recipe.ppo.red_team_share)
     models = workshop.preference_model(train_pm, "train_pm"), workshop.preference_model(heldout, "heldout")
     with progress_bar(f"round {number}: PPO", recipe.ppo.steps, "steps") as bar:
 

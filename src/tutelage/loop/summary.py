@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.corpus.records import prompt_from_record
-from tutelage.dialogue import Comparison, Kind
+from tutelage.dialogue import Comparison
+from tutelage.evaluation.expected import KIND
 from tutelage.evaluation.tournament import duel_win_rate, duels, ratings_table
 from tutelage.feedback.crowd import make_crowd
 from tutelage.feedback.utility import Answer, feature_report
@@ -23,7 +24,6 @@ from tutelage.statistics.intervals import mean_interval
 from tutelage.statistics.overoptimisation import gain, late_mean
 
 Summary = dict[str, Any]
-KIND: dict[str, Kind] = {"helpful": "helpful", "red_team": "harmless"}
 
 
 @dataclass(frozen=True)

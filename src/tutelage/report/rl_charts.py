@@ -17,7 +17,8 @@ Record = dict[str, Any]
 Fields = dict[str, tuple[str, str]]
 
 DISTANCE: Fields = {
-    "kl": ("KL from the initial policy", "nats per response"),
+    "kl": ("KL from the reference", "nats per response"),
+    "kl_initial": ("KL from the initial policy", "nats per response"),
     "kl_weight": ("λ, what a nat of it costs", "score"),
 }
 TRUNCATED: Fields = {"truncated": ("cut off at the length limit", "share")}

@@ -65,11 +65,13 @@ def findings(steps: list[Record]) -> Record:
 
     A part that the steps do not measure is None.
     """
-    columns = {key: _column(steps, key) for key in ("reward", "heldout_reward", "kl", "sqrt_kl")}
+    # Where the reference moves, the KL from it is not how far the policy has come.
+    distance = "kl_initial" if any("kl_initial" in step for step in steps) else "kl"
+    columns = {key: _column(steps, key) for key in ("reward", "heldout_reward", distance, "sqrt_kl")}
     gains = {key: gain(columns[key]) if len(columns[key]) else np.nan for key in ("reward", "heldout_reward")}
     found = parting(columns["reward"], columns["heldout_reward"])
     lines = {key: fitted_line(columns["sqrt_kl"], columns[key]) for key in ("reward", "heldout_reward")}
-    kl = late_mean(columns["kl"]) if steps else np.nan
+    kl = late_mean(columns[distance]) if steps else np.nan
     return cleaned_numbers({
         "steps": len(steps), "gain": gains["reward"], "heldout_gain": gains["heldout_reward"], "kl": kl,
         "line": _line(lines["reward"]), "heldout_line": _line(lines["heldout_reward"]),

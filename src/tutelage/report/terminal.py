@@ -32,7 +32,7 @@ SHOWN = {
 
 def live_view(steps: Sequence[Record]) -> Group:
     """The headline, and for every measure that the steps have its first value, its last and its curve."""
-    table = Table("", Column("first", justify="right"), Column("now", justify="right"), f"steps 0 to {len(steps) - 1}")
+    table = Table("", Column("first", justify="right"), Column("now", justify="right"), f"{len(steps)} steps")
     for key, title in SHOWN.items():
         values = [float(step[key]) for step in steps if is_number(step.get(key))]
         if values:

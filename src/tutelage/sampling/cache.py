@@ -92,10 +92,12 @@ def prefill(trunk: Trunk, prompts: Sequence[tuple[int, ...]]) -> Iterator[tuple[
     shared = _shared(prompts)
     before = PromptCache() if shared else None
     if before is not None:
-        _pass(trunk, before, 0, [prompts[0][:shared]])
+        hidden_PSD(trunk, before, 0, [prompts[0][:shared]])
     for places in token_batches([len(prompt) - shared for prompt in prompts], PREFILL_TOKENS):
         cache = PromptCache(before)
-        yield places, cache, _pass(trunk, cache, shared, [prompts[place][shared:] for place in places])
+        texts = [prompts[place][shared:] for place in places]
+        both = zip(hidden_PSD(trunk, cache, shared, texts), texts, strict=True)
+        yield places, cache, torch.stack([states_SD[len(text) - 1] for states_SD, text in both])
 
 
 def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
@@ -105,15 +107,13 @@ def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
     return len(shared_beginning(prompts, min(map(len, prompts)) - 1))
 
 
-def _pass(trunk: Trunk, cache: PromptCache, before: int, texts: Sequence[tuple[int, ...]]) -> Tensor:
-    """Texts behind `before` tokens that the cache has; returns the states at their last tokens (P, width).
+def hidden_PSD(trunk: Trunk, cache: PromptCache, before: int, texts: Sequence[tuple[int, ...]]) -> Tensor:
+    """Texts behind `before` tokens that the cache has; the last hidden states of all their tokens.
 
     They are padded behind their ends, where no token of theirs looks.
     """
-    lengths_P = torch.tensor([len(text) for text in texts], device=trunk.device)
-    S = int(lengths_P.max())
+    S = max(map(len, texts))
     ids_PS = torch.tensor([[*text, *[0] * (S - len(text))] for text in texts], device=trunk.device)
     positions_PS = torch.arange(before, before + S, device=trunk.device).expand(len(texts), -1)
     causal_SL = torch.ones(S, before + S, dtype=torch.bool, device=trunk.device).tril(before)
-    hidden_PSD = trunk.decode_BQD(ids_PS, positions_PS, causal_SL.expand(len(texts), 1, -1, -1), cache)
-    return hidden_PSD[torch.arange(len(texts), device=trunk.device), lengths_P - 1]
+    return trunk.decode_BQD(ids_PS, positions_PS, causal_SL.expand(len(texts), 1, -1, -1), cache)

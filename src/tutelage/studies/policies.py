@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -40,15 +39,16 @@ from tutelage.statistics.intervals import mean_interval
 from tutelage.studies.points import Point, measure_points
 from tutelage.training.best_of_n import Choice, choose, describe_choices, learn_from_best, scores_of
 from tutelage.training.demonstrations import DemonstrationSettings
+from tutelage.training.learner import SEEDS
 from tutelage.training.mixture import mix
 from tutelage.training.pairs import drop_weakest
 from tutelage.training.policy_settings import GRPOSettings, PolicySettings, RLOOSettings
 from tutelage.training.ppo import train_on_reward
 from tutelage.training.preference import train_preference_model
-from tutelage.training.prompt_order import PromptSource
+from tutelage.training.prompt_order import step_plans
 from tutelage.training.rollouts import PreferenceModel
 
-PolicyStudy = Literal["robustness", "kl", "weight", "methods", "tension"]
+PolicyStudy = Literal["robustness", "kl", "kl-weight", "methods", "tension"]
 POLICY_STUDIES: tuple[PolicyStudy, ...] = get_args(PolicyStudy)
 Method = Literal["ppo", "rloo", "grpo", "best-of-n"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -74,7 +74,7 @@ class PolicyScale:
     sizes: tuple[int, ...] = (100, 400)
     """comparisons a preference model of the study `robustness` is trained on"""
     weights: tuple[float, ...] = (0.001, 0.02, 0.05, 0.2)
-    """λ_KL of the study `weight`"""
+    """λ_KL of the study `kl-weight`"""
     methods: tuple[Method, ...] = METHODS
     """of the study `methods`"""
     seconds: float = 240.0
@@ -120,13 +120,6 @@ class Bench:
             lineage = {"seed": seed, "pairs": trained.pairs, "dtype": self.workshop.recipe.dtype}
             save_snapshot(place, trunk, adapter, settings.rank, trained.head, lineage)
         return self.workshop.preference_model(place, adapter)
-
-    def sources(self, red_team_share: float) -> list[PromptSource]:
-        encoder = self.workshop.trunk.encoder
-        helpful, red_team = (
-            [encoder.prompt_ids(item.prompt) for item in load_prompts("ppo", kind)] for kind in ("helpful", "red_team")
-        )
-        return [PromptSource(helpful, 1 - red_team_share), PromptSource(red_team, red_team_share)]
 
     @cached_property
     def items(self) -> tuple[PromptItem, ...]:
@@ -190,8 +183,8 @@ class Bench:
 
             with suppress(_TimeIsUp):
                 train_on_reward(
-                    self.workshop.trunk, POLICY, self.sources(share), *models, self.workshop.recipe.sampling, settings,
-                    seed, on_step,
+                    self.workshop.trunk, POLICY, self.workshop.prompt_sources(share), *models,
+                    self.workshop.recipe.sampling, settings, seed, on_step,
                 )  # fmt: skip
         took = time.perf_counter() - started
         shows = findings([dict(step) for step in curve])
@@ -200,13 +193,13 @@ class Bench:
     def learnt_from_best(self, models: Models, seed: int, seconds: float) -> Point:
         """Best-of-n in so many seconds: favourites until most of them are over, then the lesson."""
         trunk, parameters, started = self.workshop.trunk, self.workshop.recipe.sampling, time.perf_counter()
-        sources = self.sources(self.workshop.recipe.ppo.red_team_share)
-        prompts = [prompt for source in sources for prompt in source.prompts]
-        order = cycle(np.random.default_rng(seed).permutation(len(prompts)).tolist())
+        ppo = replace(self.workshop.recipe.ppo, prompts_per_step=4, minibatches=1)
+        plans = step_plans(self.workshop.prompt_sources(ppo.red_team_share), ppo, seed)
         choices: list[Choice] = []
         while not choices or time.perf_counter() - started < DRAWING * seconds:
-            part = [prompts[place] for place in islice(order, 4)]
-            choices += choose(trunk, None, part, BEST_OF, parameters, 1000 * seed + len(choices), *models)
+            choices += choose(
+                trunk, None, next(plans).prompts, BEST_OF, parameters, SEEDS * seed + len(choices), *models
+            )
         settings = DemonstrationSettings(rank=self.workshop.recipe.ppo.rank)
         learn_from_best(trunk, POLICY, choices, settings, parameters.temperature, seed)
         took = time.perf_counter() - started
@@ -242,8 +235,10 @@ def run_policy_study(
         **({"seconds": scale.seconds} if study == "methods" else {}),
     }  # fmt: skip
     bench = Bench(workshop, kept, not files, place, scale.answers, scale.pairs)
-    wanted = {"robustness": _robustness, "kl": _kl, "weight": _weights, "methods": _methods, "tension": _tension}[study]
-    return measure_points(place / f"{study}.jsonl", origin, wanted(bench, scale))
+    wanted = {
+        "robustness": _robustness, "kl": _kl, "kl-weight": _weights, "methods": _methods, "tension": _tension,
+    }  # fmt: skip
+    return measure_points(place / f"{study}.jsonl", origin, wanted[study](bench, scale))
 
 
 def _collected(workshop: Workshop, place: Path) -> tuple[list[Comparison], dict[str, str]]:

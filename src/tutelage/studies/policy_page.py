@@ -20,7 +20,7 @@ Row = list[str]
 TITLES: dict[PolicyStudy, str] = {
     "robustness": "How far a reward may be trusted",
     "kl": "Reward against √KL",
-    "weight": "What the weight of the KL penalty does",
+    "kl-weight": "What the weight of the KL penalty does",
     "methods": "PPO, RLOO, GRPO and best-of-n in equal time",
     "tension": "Helpful only, or helpful and harmless",
 }
@@ -29,10 +29,12 @@ QUESTIONS: dict[PolicyStudy, str] = {
     "(train-PM) and watched by that of the other (held-out PM), for two numbers of comparisons. From which step "
     "on does the first score rise away from the second (Bai et al. 2022, section 4.2)?",
     "kl": "Does the reward rise on a straight line with the root of the KL from the initial policy (section 4.3)?",
-    "weight": "Policies trained alike but for λ_KL, the price of a nat of KL.",
-    "methods": "Each method gets the same seconds for sampling, scoring and learning, on the same preference models.",
+    "kl-weight": "Policies trained alike but for λ_KL, the price of a nat of KL.",
+    "methods": "Each method gets the same seconds for sampling, scoring and learning, on the same preference models. "
+    "λ_KL is the same number for all, though GRPO pays it in the loss.",
     "tension": "A policy trained on helpful comparisons and prompts alone beside one trained on both kinds, each "
-    "judged on both (section 4.4).",
+    "judged on both (section 4.4). Each is scored by preference models of its own, so that gains are not comparable "
+    "between the two; what the people choose is.",
 }
 CROWD = (
     "The people are the simulated crowd: *chosen* is how often its workers are expected to choose the policy's answer "
@@ -41,7 +43,7 @@ CROWD = (
 PEOPLE = "The comparisons are people's own; nobody has judged the policies, only the two preference models."
 NAMES = {"size": "comparisons a PM", "weight": "λ_KL", "method": "method", "kinds": "trained on", "seed": "seed"}
 VARIED: dict[PolicyStudy, str] = {
-    "robustness": "size", "kl": "seed", "weight": "weight", "methods": "method", "tension": "kinds",
+    "robustness": "size", "kl": "seed", "kl-weight": "weight", "methods": "method", "tension": "kinds",
 }  # fmt: skip
 
 
@@ -197,7 +199,7 @@ def _both_axes(points: Sequence[Point]) -> dict[str, Figure]:
 FIGURES: dict[PolicyStudy, Callable[[Sequence[Point]], dict[str, Figure]]] = {
     "robustness": _curves,
     "kl": _curves,
-    "weight": _by_weight,
+    "kl-weight": _by_weight,
     "methods": _by_method,
     "tension": _both_axes,
 }

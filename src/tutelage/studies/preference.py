@@ -81,6 +81,7 @@ def run_study(
         "study": study, "base": trunk.weights_hash, "format": asdict(trunk.encoder.format),
         "settings": asdict(settings), "files": material.files, "held_out": material.held_out,
         "initial": read_card(initial).weights_hash if initial else None,
+        **({} if study in ("size", "pmp") else {"pairs": scale.pairs}),
     }  # fmt: skip
     bench = Bench(trunk, material, settings, initial)
     return measure_points(file, origin, _POINTS[study](bench, scale))

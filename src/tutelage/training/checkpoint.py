@@ -49,7 +49,7 @@ class Checkpoints:
                 f"{self.place}: a checkpoint of another training ({', '.join(other)} differ); "
                 "go on with the same command line, or start anew"
             )
-        file = self.place / content.get("state", "state.safetensors")
+        file = self.place / content["state"]
         if not file.is_file() or sha256(file) != content["state_sha256"]:
             raise InputError(f"{file}: missing or damaged; start anew")
         try:

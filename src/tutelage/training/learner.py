@@ -84,7 +84,7 @@ class Learner:
                 self._parameters.temperature, rate, loss_kl_weight,
             )  # fmt: skip
             measured["learning_rate"] = settings.learning_rate * rate
-        self.kl_weight = steered(self.kl_weight, seen["kl"], settings)
+            self.kl_weight = steered(self.kl_weight, seen["kl"], settings)
         if self._reference is not None:
             self._reference.follow()
         return measured

@@ -65,7 +65,7 @@ class MasterAdamW:
             own = {key.split(".", 1)[1]: value for key, value in state.items() if key.startswith(f"{index}.")}
             master.data.copy_(own.pop("master"))
             parameter.data.copy_(master)
-            self._adam.state[master] = {key: value.clone() for key, value in own.items()}
+            self._adam.state[master] = {key: value.to(master.device, copy=True) for key, value in own.items()}
 
 
 def _master(parameter: nn.Parameter) -> Tensor:

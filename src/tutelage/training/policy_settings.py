@@ -137,7 +137,10 @@ class PPOSettings(PolicySettings):
 
 @dataclass(frozen=True)
 class RLOOSettings(PolicySettings):
-    """REINFORCE against the mean of the prompt's other responses (Ahmadian et al. 2024): a response is one action."""
+    """REINFORCE against the mean of the prompt's other responses (Ahmadian et al. 2024): a response is one action.
+
+    The objective stays PPO's, clipped token by token, of which REINFORCE is the first optimizer step on a batch.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,7 +149,10 @@ class RLOOSettings(PolicySettings):
 
 @dataclass(frozen=True)
 class GRPOSettings(PolicySettings):
-    """Group-relative policy optimisation (Shao et al. 2024): the KL penalty is in the loss, not in the reward."""
+    """Group-relative policy optimisation (Shao et al. 2024): the KL penalty is in the loss, not in the reward.
+
+    The loss is a mean over the tokens of a minibatch, not one of each response's own mean: long responses weigh more.
+    """
 
     kl_estimator: KLEstimator = "k3"
     """KL of a sampled token in the loss: `k2` log² π/π0 by two; `k3` π0/π - 1 - log π0/π. Trained on and logged"""
@@ -179,6 +185,8 @@ def _refuse_contradictions(settings: PolicySettings) -> None:
         raise ValueError(f"{said[0]} and {said[1]} say two things of a response that was cut off; give one")
     if settings.halve_every is not None and settings.schedule != "constant":
         raise ValueError(f"halve_every and schedule = {settings.schedule!r} both lower the learning rate; give one")
+    if settings.kl_target is None and settings.kl_gain != PolicySettings.kl_gain:
+        raise ValueError("kl_gain means nothing without kl_target; set a kl_target")
     if settings.kl_weight == 0:
         for name in ("kl_target", "reference_decay"):
             if getattr(settings, name) is not None:

@@ -52,7 +52,6 @@ def step_plans(sources: Sequence[PromptSource], settings: PolicySettings, seed: 
     step = 0
     while True:
         before, after = (shares(total * count, weights) for total in (step, step + 1))
-        # The last source comes first in a batch.
         numbers = reversed(list(zip(mixed, queues, np.subtract(after, before), strict=True)))
         taken = [(source, next(queue)) for source, queue, number in numbers for _ in range(number)]
         yield StepPlan(

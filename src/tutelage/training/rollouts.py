@@ -8,6 +8,7 @@ last of them.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from tutelage.modeling.encoding import Encoder
 from tutelage.modeling.heads import ScoreHead
 from tutelage.modeling.passes import branch_logprobs, score_branches, score_with_features
 from tutelage.modeling.rows import Group
+from tutelage.modeling.snapshot import load_snapshot
 from tutelage.modeling.trunk import Trunk
+from tutelage.plumbing.errors import InputError
 from tutelage.sampling.sampler import Sample, sample
 from tutelage.training.advantages import Floats
 from tutelage.training.losses import kl_T
@@ -31,6 +34,18 @@ class PreferenceModel:
 
     adapter: str
     head: ScoreHead
+
+
+def load_preference_model(trunk: Trunk, place: Path, adapter: str) -> PreferenceModel:
+    """A snapshot of a preference model, put on a trunk.
+
+    Raises:
+        InputError: it is a policy's, or none that this trunk can hold.
+    """
+    head = load_snapshot(place, trunk, adapter)
+    if head is None:
+        raise InputError(f"{place}: a policy, where a preference model was expected")
+    return PreferenceModel(adapter, head)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tutelage.modeling.rows import token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import replacing
-from tutelage.sampling.cache import PromptCache
+from tutelage.sampling.cache import PromptCache, hidden_PSD
 from tutelage.training.passages import Ids, Passage, PassageKind, around_turn
 
 KEPT = 50
@@ -149,14 +149,8 @@ class Prompted:
         return [ahead_SD[: len(passage)] for ahead_SD, passage in zip(ahead_BSD, passages, strict=True)]
 
     def _pass(self, before: int, passages: Sequence[Ids], cache: PromptCache) -> Tensor:
-        """Passages behind `before` cached tokens, padded on the right: what stands there, no token of theirs sees."""
-        width = max(map(len, passages))
-        padded = [list(passage) + [0] * (width - len(passage)) for passage in passages]
-        ids_BS = torch.tensor(padded, device=self._trunk.device)
-        positions_BS = torch.arange(before, before + width, device=self._trunk.device).expand(len(passages), -1)
-        causal_SL = torch.ones(width, before + width, dtype=torch.bool, device=self._trunk.device).tril(before)
         with self._trunk.using(None):
-            return self._trunk.decode_BQD(ids_BS, positions_BS, causal_SL[None, None], cache)
+            return hidden_PSD(self._trunk, cache, before, passages)
 
 
 # The file: one safetensors with the manifest in its header.
