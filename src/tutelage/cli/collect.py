@@ -143,7 +143,7 @@ class Collect:
         from tutelage.collect import server
 
         console = Console(stderr=True, highlight=False)
-        console.print(f"Tutelage collects at {self.address} (database {database.name}). Ctrl-C stops it.")
+        console.print(f"Tutelage collects at {self.address} (database {database.name}). Ctrl-C stops it.", soft_wrap=True)
         if link := server.first_admin(database):
             console.print(f"The first admin signs in once by: {self.address}{link}", soft_wrap=True)
         key = server.platform_key(database)
