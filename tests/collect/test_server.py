@@ -24,6 +24,12 @@ def test_a_start_deploys_what_it_is_given_and_stops_the_rest(database: Database)
     assert statuses(database) == {CANARIES[0]: "active", CANARIES[1]: "stopped", "new": "active"}
 
 
+def test_what_was_left_out_once_answers_when_it_is_given_again(database: Database) -> None:
+    deploy(database, {CANARIES[0]: None}, SamplingParameters())
+    deploy(database, dict.fromkeys(CANARIES), SamplingParameters())
+    assert statuses(database) == dict.fromkeys(CANARIES, "active")
+
+
 def test_what_an_admin_stopped_stays_stopped_over_a_start(database: Database) -> None:
     with database.writing() as session:
         Deployment(session, SYSTEM).set_status(CANARIES[0], "stopped", "it is rude")

@@ -86,17 +86,25 @@ class Collect:
 
         server.require_private(self.host, self.behind_tls)
         settings, snapshots = self._settings(), self._snapshots()
-        database = Database(settings.database)
-        upgrade(database)
+        if not 0 < self.port < 2**16:
+            raise InputError(f"--port must lie between 1 and {2**16 - 1}, not {self.port}")
+        if self.processes < 1:
+            raise InputError(f"--processes must be at least 1, not {self.processes}")
         try:
-            server.deploy(database, snapshots, SamplingParameters(self.temperature, max_tokens=self.max_tokens))
+            sampling = SamplingParameters(self.temperature, max_tokens=self.max_tokens)
         except ValueError as error:
             raise InputError(f"--temperature, --max-tokens: {error}") from error
+        database = Database(settings.database)
+        upgrade(database)
         if self.demo:
             _require_new(database)
-        engine = self._engine(snapshots)
-        ready = lambda: self._ready(database, settings)  # noqa: E731
-        server.serve(settings, engine, self.host, self.port, self.processes, ready)
+
+        def ready() -> None:
+            # Not before: a start that fails must not stop the snapshots of one that runs.
+            server.deploy(database, snapshots, sampling)
+            self._ready(database, settings)
+
+        server.serve(settings, self._engine(snapshots), self.host, self.port, self.processes, ready)
         return {"database": database.name, "snapshots": sorted(snapshots)}
 
     def show(self, result: dict[str, Any]) -> None:
@@ -143,7 +151,9 @@ class Collect:
         from tutelage.collect import server
 
         console = Console(stderr=True, highlight=False)
-        console.print(f"Tutelage collects at {self.address} (database {database.name}). Ctrl-C stops it.")
+        console.print(
+            f"Tutelage collects at {self.address} (database {database.name}). Ctrl-C stops it.", soft_wrap=True
+        )
         if link := server.first_admin(database):
             console.print(f"The first admin signs in once by: {self.address}{link}", soft_wrap=True)
         key = server.platform_key(database)

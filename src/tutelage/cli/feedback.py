@@ -90,7 +90,7 @@ class FeedbackVerify:
             return list(faults(database, bar.advance))
 
     def show(self, result: dict[str, Any]) -> None:
-        Console().print(f"{result['checked']}: all holds", highlight=False)
+        Console().print(f"{result['checked']}: all holds", highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "equal",
         "Both answers are about equally good. What do you do?",
-        ("I choose at random, and say “much better”", "I choose one of the two smallest circles", "I report a problem"),
-        1,
+        ("I choose at random, and say “much better”", "I report a problem", "I choose one of the two smallest circles"),
+        2,
         "The two smallest circles are for just that; a strong choice would teach something that you do not think.",
     ),
     Question(
@@ -40,8 +40,8 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "private",
         "What do you leave out of your messages?",
-        ("Questions about difficult subjects", "Names and addresses of private people, mine too", "Spelling mistakes"),
-        1,
+        ("Names and addresses of private people, mine too", "Questions about difficult subjects", "Spelling mistakes"),
+        0,
         "What you write may be published. Nobody should be recognised by it.",
     ),
 )

@@ -26,6 +26,7 @@ from tutelage.feedback.database.workers import Workers
 from tutelage.plumbing.errors import InputError
 
 EVERYTHING: tuple[Role, ...] = ("worker", "red_team_worker", "reviewer", "admin")
+NOT_GIVEN = "not given at the start"
 GRACE = 5  # seconds that open streams are given when the app stops
 SLOW = 60  # seconds in which a web process must come up, or show that it lives, before it is replaced
 
@@ -80,7 +81,7 @@ def require_private(host: str, tls: bool) -> None:
 
 def deploy(database: Database, snapshots: Mapping[str, str | None], sampling: SamplingParameters) -> None:
     """Enter the snapshots of this start in the table of deployment: new ones answer, those that are not there any more
-    are stopped, and what an admin has decided about the others stands.
+    are stopped until they are given again, and what an admin has decided about the others stands.
 
     Raises:
         Conflict: a snapshot of the same name was deployed from another place.
@@ -91,9 +92,11 @@ def deploy(database: Database, snapshots: Mapping[str, str | None], sampling: Sa
         for name, place in snapshots.items():
             if name not in known:
                 deployment.deploy(name, place or "base", "given at the start", sampling=sampling)
+            elif known[name].status == "stopped" and deployment.last_reason(name) == NOT_GIVEN:
+                deployment.set_status(name, "active", "given again at the start")
         for name, row in known.items():
             if name not in snapshots and row.status == "active":
-                deployment.set_status(name, "stopped", "not given at the start")
+                deployment.set_status(name, "stopped", NOT_GIVEN)
 
 
 def first_admin(database: Database) -> str | None:

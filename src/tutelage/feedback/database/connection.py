@@ -48,7 +48,9 @@ class Database:
 
     @property
     def name(self) -> str:
-        """The URL without its password, fit to be shown."""
+        """The file, or the URL without its password: fit to be shown, and to be given as `url`."""
+        if self.is_sqlite and not self.url.query:
+            return str(self.url.database)
         return self.url.render_as_string(hide_password=True)
 
     @contextmanager
