@@ -54,13 +54,20 @@ def secret(session: Session, name: str) -> str:
 def take_token(session: Session, name: str, capacity: float, per_second: float) -> bool:
     """Take one token of a bucket that holds `capacity` and is refilled steadily; False where it is empty."""
     now = time.time()
-    insert_new(session, RateBucket, name=name, tokens=capacity, updated=now)
+    if insert_new(session, RateBucket, name=name, tokens=capacity, updated=now):
+        _forget_old(session, now)
     held = select(RateBucket).where(RateBucket.name == name).with_for_update()
     bucket = session.scalars(held.execution_options(populate_existing=True)).one()
     filled = min(capacity, bucket.tokens + max(0.0, now - bucket.updated) * per_second)
     bucket.tokens, bucket.updated = (filled - 1 if filled >= 1 else filled), now
     session.flush()
     return filled >= 1
+
+
+def _forget_old(session: Session, now: float) -> None:
+    """Delete the buckets of whoever has not come for an hour: they are full again, and tell who was here."""
+    old = select(RateBucket.name).where(RateBucket.updated < now - HOUR).with_for_update(skip_locked=True)
+    changed(session, delete(RateBucket).where(RateBucket.name.in_(old)))
 
 
 class Access:
@@ -94,6 +101,11 @@ class Access:
         details = {"roles": list(roles), "uses": uses, "expires": row.expires}
         Audit(self._session).append(by or "system", "invite", f"invite {row.token_hash[:12]}", details)
         return token
+
+    def revoke(self, note: str) -> None:
+        """Close the command line's invites of this note."""
+        same = update(Invite).where(Invite.note == note, Invite.created_by.is_(None))
+        changed(self._session, same.values(uses_left=0))
 
     def is_open(self, token: str) -> bool:
         """Whether an invite can be used now."""
@@ -182,23 +194,6 @@ class Access:
         """Note that the login is in use, so that it does not end by idleness."""
         mine = update(Login).where(Login.token_hash == token_hash(token))
         changed(self._session, mine.values(seen=time.time()))
-
-    def rotate(self, token: str) -> str:
-        """Give the login a new token, which is returned; the old one is worth nothing then.
-
-        Raises:
-            NotFound: no such login.
-        """
-        row = self._session.get(Login, token_hash(token))
-        if row is None:
-            raise NotFound("no such login")
-        fresh = new_token()
-        self._session.add(
-            Login(token_hash=token_hash(fresh), worker_id=row.worker_id, created=row.created, expires=row.expires)
-        )
-        self._session.delete(row)
-        self._session.flush()
-        return fresh
 
     def close_login(self, token: str) -> None:
         changed(self._session, delete(Login).where(Login.token_hash == token_hash(token)))
