@@ -125,14 +125,14 @@ def migrating_engine(url: URL) -> Engine:
 
 
 def _engine(url: URL, foreign_keys: bool = True) -> Engine:
+    # Parameters hold what people wrote: an error that is logged must not show them.
+    options: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "hide_parameters": True}
     try:
         if url.get_backend_name() == "postgresql":
             # Pre-ping: after a restart of the server the pool is full of dead connections.
-            return create_engine(url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, pool_pre_ping=True)
+            return create_engine(url, pool_pre_ping=True, **options)
         Path(url.database or "").resolve().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(
-            url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, connect_args={"timeout": WAIT_FOR_LOCK}
-        )
+        engine = create_engine(url, connect_args={"timeout": WAIT_FOR_LOCK}, **options)
     except ModuleNotFoundError as error:
         raise InputError("PostgreSQL needs its driver: pip install 'tutelage[postgresql]'") from error
     except OSError as error:
