@@ -170,6 +170,13 @@ def test_the_data_add_up(seeded: tuple[Database, list[str]]) -> None:
     assert warnings(numbers) == []
 
 
+def test_agreement_is_shown_once_two_people_have_judged(seeded: tuple[Database, list[str]]) -> None:
+    admin = Staff(seeded[0], "admin")
+    admin.open("/admin")
+    assert "Krippendorff" in admin.html
+    assert f"{SMALL // 20} turns" in admin.html
+
+
 def test_a_gap_in_the_pairs_is_seen() -> None:
     assert connected({})
     assert connected({("a", "b"): 1, ("b", "c"): 1, ("a", "c"): 0})
