@@ -2,6 +2,7 @@
 
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -64,6 +65,15 @@ def test_a_turn_is_judged_blind_by_another_and_not_given_twice(database: Databas
     with pytest.raises(NotFound):
         pick(database, me, one, "first")
     assert list(faults(database)) == []
+
+
+def test_of_two_who_look_at_once_one_is_given_the_turn(database: Database) -> None:
+    deploy(database)
+    talk(database, worker(database))
+    others = [worker(database) for _ in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        taken = list(threads.map(lambda other: given(database, other), others))
+    assert sum(turn is not None for turn in taken) == 1
 
 
 def test_sides_are_drawn_by_lot_and_stored(database: Database) -> None:

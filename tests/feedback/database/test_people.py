@@ -1,6 +1,7 @@
 """Invites, hand-offs, logins, passwords; consent, decisions about workers, deployment."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select, update
@@ -57,6 +58,15 @@ def test_who_comes_from_a_platform_is_known_again(database: Database) -> None:
         assert Access(session).completion_code(first[1]) == code
         assert Access(session).completion_code(again[1]) != code
         assert secret(session, "completion codes") == secret(session, "completion codes") != secret(session, "other")
+
+
+def test_who_comes_by_two_links_at_once_is_one_worker(database: Database) -> None:
+    def enter(submission: str) -> str:
+        with database.writing() as session:
+            return Access(session).enter("prolific", "p1", "study", submission)[0]
+
+    with ThreadPoolExecutor(6) as threads:
+        assert len(set(threads.map(enter, "abcdef"))) == 1
 
 
 def test_a_login_ends_and_dies_with_its_worker(database: Database) -> None:

@@ -13,11 +13,12 @@ const findAll = (selector, root = document) => [...root.querySelectorAll(selecto
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const here = () => location.pathname;
 
-/* Storage of this browser; without it (private windows) nothing is kept, and all else works. */
+/* Storage of this browser, each worker's apart; without it (private windows) nothing is kept, and all else works. */
+const named = (name) => `${find(".who")?.textContent ?? ""}:${name}`;
 const kept = {
-  get(name) { try { return JSON.parse(localStorage.getItem(name)); } catch { return null; } },
-  set(name, value) { try { localStorage.setItem(name, JSON.stringify(value)); } catch { /* not kept */ } },
-  drop(name) { try { localStorage.removeItem(name); } catch { /* was not kept */ } },
+  get(name) { try { return JSON.parse(localStorage.getItem(named(name))); } catch { return null; } },
+  set(name, value) { try { localStorage.setItem(named(name), JSON.stringify(value)); } catch { /* not kept */ } },
+  drop(name) { try { localStorage.removeItem(named(name)); } catch { /* was not kept */ } },
 };
 
 function say(text) {
@@ -255,7 +256,7 @@ document.addEventListener("keydown", (event) => {
 
 /* Another tab has sent something for this very page: show what stands now. */
 addEventListener("storage", (event) => {
-  if (event.key === "sent" && kept.get("sent")?.at === here() && !sending) refresh();
+  if (event.key === named("sent") && kept.get("sent")?.at === here() && !sending) refresh();
 });
 addEventListener("pageshow", (event) => { if (event.persisted) refresh(); });
 

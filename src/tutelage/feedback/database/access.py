@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.audit import Audit
-from tutelage.feedback.database.connection import Database, changed, insert_new
+from tutelage.feedback.database.connection import Database, changed, hold, insert_new
 from tutelage.feedback.database.passwords import hash_password, is_password
 from tutelage.feedback.database.principal import Principal, principal_of
 from tutelage.feedback.database.refusals import Conflict, NotFound
@@ -137,6 +137,7 @@ class Access:
         ids = [storable(part).strip() for part in (participant, study, submission)]
         if not ids[0] or max(map(len, ids)) > LONGEST_LOGIN:
             raise ValueError("the platform's ids are missing or too long")
+        hold(self._session, f"{platform} {ids[0]}")
         same = select(Entry).where(Entry.platform == platform, Entry.participant == ids[0])
         known = self._session.scalars(same.order_by(Entry.created)).all()
         for entry in known:

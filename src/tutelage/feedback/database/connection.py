@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
@@ -95,6 +95,12 @@ def insert_new(session: Session, table: type[Base], **values: Any) -> bool:
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = insert(table).values(**values).on_conflict_do_nothing()
     return changed(session, row) == 1
+
+
+def hold(session: Session, name: str) -> None:
+    """Wait until nobody else holds this name, and hold it until the commit (SQLite: a writer holds everything)."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def changed(session: Session, statement: Any) -> int:
