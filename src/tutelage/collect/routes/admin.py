@@ -77,13 +77,13 @@ class InviteForm(Sent):
 
 
 @router.get("/admin")
-def data(request: Request) -> HTMLResponse:
-    """What was collected, and what is out of balance."""
+def data(request: Request, agreement: bool = False) -> HTMLResponse:
+    """What was collected, and what is out of balance; how far people agree where it is asked for: it takes a moment."""
     with site_of(request).database.reading() as session:
         numbers = Overview(session, principal_of(request)).data()
-        agreement = overlap(session)
+        shared = overlap(session) if agreement else None
     return page(
-        request, "admin_data.html.j2", data=numbers, agreement=agreement, questions=QUESTIONS,
+        request, "admin_data.html.j2", data=numbers, agreement=shared, questions=QUESTIONS,
         warnings=overview.warnings(numbers),
         is_connected=overview.connected(numbers.pairs),
         busiest=max((counts.total() for counts in numbers.weeks.values()), default=0),
