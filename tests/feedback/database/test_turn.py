@@ -232,7 +232,7 @@ def test_home_counts_what_was_done(database: Database) -> None:
     with database.writing() as session:
         session.execute(update(WorkPeriod).values(started=WorkPeriod.started - 1800))
         seen = home(session, me)
-    assert (seen.judgments_today, seen.units_this_week, seen.unread_notes) == (2, 1, 0)  # practice is not paid for
+    assert (seen.judgments_today, seen.units_this_week, seen.unread_notes) == (1, 1, 0)  # practice is no work
     assert seen.hours_this_week == pytest.approx(1.0, abs=0.01)
 
 
