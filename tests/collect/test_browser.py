@@ -402,6 +402,30 @@ def test_a_paused_worker_is_told_so(at_home: Page, database: Database) -> None:
     expect(at_home.get_by_role("heading", name="Your work is paused")).to_be_visible()
 
 
+def test_a_message_sent_into_a_pause_is_taken_after_it(at_home: Page, database: Database) -> None:
+    browsing.begin(at_home)
+    talk, me = at_home.url, worker_id(at_home)
+    with database.writing() as session:
+        Workers(session, SYSTEM).set_status(me, "paused", "a test")
+    browsing.say(at_home, "What is yeast?")
+    expect(at_home.get_by_role("heading", name="Your work is paused")).to_be_visible()
+    assert count(database, Turn) == 0
+    with database.writing() as session:
+        Workers(session, SYSTEM).set_status(me, "active", "a test")
+    at_home.goto(talk)
+    browsing.until_answered(at_home)
+    expect(at_home.locator(".said.human .text")).to_have_text("What is yeast?")
+    assert count(database, Turn) == 1
+
+
+def test_a_long_message_in_any_script_is_sent(at_home: Page, database: Database) -> None:
+    browsing.begin(at_home)
+    browsing.say(at_home, "長" * 12_000)  # 108 kB as a form
+    browsing.until_answered(at_home)
+    with database.reading() as session:
+        assert session.scalar(select(func.length(Turn.text))) == 12_000
+
+
 def test_nothing_moves_when_the_answers_are_whole(at_home: Page, answerer: Scripted) -> None:
     answerer.texts = ("Some words. " * 6, "Other words. " * 5)
     browsing.begin(at_home)

@@ -168,7 +168,8 @@ def test_a_refusal_leads_to_the_next_step_or_says_that_nothing_is_there(as_calle
         return response.headers.get("location", str(response.status_code))
 
     assert answer("visitor", "GET /home") == "/login?next=/home"
-    assert answer("visitor", "POST /talk/helpful") == "/login"
+    assert answer("visitor", "POST /talk/helpful") == "/login?unsent"
+    assert answer("newcomer", "POST /talk/{conversation}/message") == "/consent/helpful?unsent"
     assert answer("newcomer", "GET /home") == "/consent/helpful"
     assert answer("unqualified", "GET /home") == "/start"
     assert answer("paused", "GET /home") == "/paused"

@@ -32,6 +32,7 @@ def test_only_its_own_token_proves_a_form(token: str, other: str) -> None:
         ({"host": "a.example", "origin": "https://a.example:444"}, True),
         ({"host": "a.example", "origin": "null"}, True),
         ({"host": "a.example", "origin": ""}, True),
+        ({"host": "a.example", "origin": "http://["}, True),
         ({"host": "a.example", "sec-fetch-site": "cross-site"}, True),
         ({"host": "a.example", "sec-fetch-site": "same-site"}, True),
     ],

@@ -4,9 +4,10 @@ import pytest
 
 from tutelage.collect.caps import RedTeamTime
 from tutelage.collect.handoff import arrival_from
-from tutelage.collect.server import deploy
+from tutelage.collect.server import deploy, first_admin
 from tutelage.collect.settings import RedTeamCaps, Settings
 from tutelage.dialogue import SamplingParameters
+from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.principal import SYSTEM
@@ -58,3 +59,25 @@ def test_settings_that_cannot_be_are_refused() -> None:
         Settings("x", exchanges=0)
     with pytest.raises(ValueError, match="pause_minutes"):
         RedTeamCaps(pause_minutes=0)
+
+
+def test_who_answers_is_who_was_given_at_this_start_but_for_what_an_admin_has_stopped(database: Database) -> None:
+    def answering(*names: str) -> set[str]:
+        deploy(database, dict.fromkeys(names), SamplingParameters())
+        with database.reading() as session:
+            return {row.name for row in Deployment(session, SYSTEM).table() if row.status == "active"}
+
+    assert answering("stub") == {"stub"}
+    assert answering("base", "better") == {"base", "better"}
+    assert answering("stub") == {"stub"}
+    assert answering("base", "better") == {"base", "better"}
+    with database.writing() as session:
+        Deployment(session, SYSTEM).set_status("better", "stopped", "it swears")
+    assert answering("stub") == {"stub"}
+    assert answering("base", "better") == {"base"}
+
+
+def test_of_the_first_admins_links_the_last_alone_opens(database: Database) -> None:
+    links = [first_admin(database) or "" for _ in range(2)]
+    with database.reading() as session:
+        assert [Access(session).is_open(link.removeprefix("/join/")) for link in links] == [False, True]

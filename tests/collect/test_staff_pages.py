@@ -170,6 +170,15 @@ def test_the_data_add_up(seeded: tuple[Database, list[str]]) -> None:
     assert warnings(numbers) == []
 
 
+def test_agreement_is_shown_once_two_people_have_judged(seeded: tuple[Database, list[str]]) -> None:
+    admin = Staff(seeded[0], "admin")
+    link = next(link for link in admin.open("/admin").links if "agreement" in link)
+    assert "Krippendorff" not in admin.html
+    admin.open(link)
+    assert "Krippendorff" in admin.html
+    assert f"{SMALL // 20} turns" in admin.html
+
+
 def test_a_gap_in_the_pairs_is_seen() -> None:
     assert connected({})
     assert connected({("a", "b"): 1, ("b", "c"): 1, ("a", "c"): 0})

@@ -45,15 +45,16 @@ class DataExport:
             return export(database, self.out, self.test_share, self.freeze, bar.advance)
 
     def show(self, result: dict[str, Any]) -> None:
+        from tutelage.feedback.database.export import told
+
         console, counts = Console(), result["counts"]
         console.print(
             f"{counts['conversations']} conversations, {counts['comparisons']} comparisons and {counts['attempts']} "
             f"red-team attempts: {self.out}",
             highlight=False,
         )
-        left = {**counts["left_out"], **counts["not_in_hh"], **counts["attempts_left_out"]}
-        for key, rule in result["reasons"].items():
-            console.print(f"left out {left[key]}: {rule}", highlight=False)
+        for line in told(result):
+            console.print(f"left out {line}", highlight=False)
 
 
 @dataclass(frozen=True)

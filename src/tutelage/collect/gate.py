@@ -81,8 +81,10 @@ def _visit(request: Request) -> Visit:
 
 
 def _with_return(request: Request, obstacle: str) -> str:
-    """A sign-in goes back to the page that it interrupted."""
-    back = obstacle == "/login" and request.method == "GET" and request.url.path != "/"
+    """A sign-in goes back to the page that it interrupted; a form that was sent is told that it was not taken."""
+    if request.method not in SAFE_METHODS:
+        return f"{obstacle}?unsent"
+    back = obstacle == "/login" and request.url.path != "/"
     return f"{obstacle}?next={quote(request.url.path)}" if back else obstacle
 
 

@@ -1,5 +1,6 @@
 """The app as processes: several web processes on one socket, and the model process beside them."""
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -14,10 +15,11 @@ from tutelage.collect.app import make_app
 from tutelage.collect.engines import EngineSettings
 from tutelage.collect.handoff import handoff_key
 from tutelage.collect.model_client import ModelClient
+from tutelage.collect.security import LOG
 from tutelage.collect.settings import Settings
 from tutelage.collect.supervisor import ModelSupervisor
 from tutelage.dialogue import SamplingParameters
-from tutelage.feedback.database.access import Access
+from tutelage.feedback.database.access import HOUR, Access
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.principal import SYSTEM
@@ -26,13 +28,17 @@ from tutelage.feedback.database.workers import Workers
 from tutelage.plumbing.errors import InputError
 
 EVERYTHING: tuple[Role, ...] = ("worker", "red_team_worker", "reviewer", "admin")
-NOT_GIVEN = "not given at the start"
+GIVEN, NOT_GIVEN = "given at the start", "not given at the start"
+FIRST_ADMIN = "first admin"  # the note of that invite
 GRACE = 5  # seconds that open streams are given when the app stops
 SLOW = 60  # seconds in which a web process must come up, or show that it lives, before it is replaced
 
 
 def web_app(settings: Settings, socket: str, secret: str) -> FastAPI:
-    """The app of one web process, before a model process that runs already."""
+    """The app of one web process, before a model process that runs already. As a service it logs every request."""
+    if settings.tls:
+        logging.basicConfig(format="%(levelname)s %(message)s")
+        LOG.setLevel(logging.INFO)
     return make_app(settings, Database(settings.database), ModelClient(Path(socket), secret))
 
 
@@ -80,32 +86,33 @@ def require_private(host: str, tls: bool) -> None:
 
 
 def deploy(database: Database, snapshots: Mapping[str, str | None], sampling: SamplingParameters) -> None:
-    """Enter the snapshots of this start in the table of deployment: new ones answer, those that are not there any more
-    are stopped until they are given again, and what an admin has decided about the others stands.
-
-    Raises:
-        Conflict: a snapshot of the same name was deployed from another place.
+    """Enter the snapshots of this start in the table of deployment: new ones answer, and so do those that come back;
+    those that are not there any more are stopped; what an admin has decided about the others stands.
     """
     with database.writing() as session:
         deployment = Deployment(session, SYSTEM)
         known = {row.name: row for row in deployment.table()}
         for name, place in snapshots.items():
             if name not in known:
-                deployment.deploy(name, place or "base", "given at the start", sampling=sampling)
+                deployment.deploy(name, place or "base", GIVEN, sampling=sampling)
             elif known[name].status == "stopped" and deployment.last_reason(name) == NOT_GIVEN:
-                deployment.set_status(name, "active", "given again at the start")
+                deployment.set_status(name, "active", GIVEN)
         for name, row in known.items():
             if name not in snapshots and row.status == "active":
                 deployment.set_status(name, "stopped", NOT_GIVEN)
 
 
 def first_admin(database: Database) -> str | None:
-    """The path of a one-time link that makes the first admin; None where there is one."""
+    """The path of a one-time link that makes the first admin, valid for a day; None where there is one.
+
+    An earlier such link is worth nothing from then on.
+    """
     with database.writing() as session:
-        workers = Workers(session, SYSTEM).all()
-        if any(role.role == "admin" for worker in workers for role in worker.roles):
+        access = Access(session)
+        access.revoke(FIRST_ADMIN)
+        if Workers(session, SYSTEM).has_admin():
             return None
-        return f"/join/{Access(session).invite(EVERYTHING, note='first admin')}"
+        return f"/join/{access.invite(EVERYTHING, lifetime=24 * HOUR, note=FIRST_ADMIN)}"
 
 
 def platform_key(database: Database) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tutelage.collect.engines import EngineSettings
 from tutelage.collect.model_process import ProcessSettings, settings_to_line
+from tutelage.collect.security import LOG
 from tutelage.plumbing.errors import InputError
 
 WATCH_SECONDS = 0.5  # between two looks
@@ -96,6 +97,7 @@ class ModelSupervisor:
             # Before it is ready it loads its models, for as long as that takes.
             hung = ready and now - heard > HUNG_SECONDS
             if hung or self._process.poll() is not None:
+                LOG.warning("the model process %s; it is started anew", "hangs" if hung else "has ended")
                 self._stop()
                 if self._ending.wait(pause):
                     return

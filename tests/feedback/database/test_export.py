@@ -71,7 +71,7 @@ def test_an_export_holds_what_the_paper_keeps(database: Database, tmp_path: Path
     counts = manifest["counts"]
     assert counts["hh"] == {"helpful/train": 1, "harmless/train": 1}
     assert counts["not_in_hh"] == {"weakest": 1, "turn_marks": 2}
-    assert counts["left_out"] == {"conversation_excluded": 1, "withdrawn": 1}
+    assert counts["left_out"] == counts["conversations_left_out"] == {"conversation_excluded": 1, "withdrawn": 1}
     assert counts["judgments"] == counts["comparisons"] + sum(counts["left_out"].values())
     assert counts["comparisons"] == sum(counts["hh"].values()) + sum(counts["not_in_hh"].values())
     (row,) = lines(tmp_path / "out/helpful/train.jsonl.gz")
@@ -119,13 +119,38 @@ def test_an_export_comes_back_the_same(database: Database, fresh_url: str, tmp_p
     first = export(database, tmp_path / "one")
     copy = Database(fresh_url)
     upgrade(copy)
-    assert read_conversations(copy, tmp_path / "one/conversations.jsonl.gz") == 4
+    assert read_conversations(copy, tmp_path / "one/conversations.jsonl.gz") == 2
     again = export(copy, tmp_path / "two")
     name = "conversations.jsonl.gz"
     assert first["files"][name] == again["files"][name]
     assert list(faults(copy)) == []
     with pytest.raises(InputError, match="holds conversations"):
         read_conversations(copy, tmp_path / "one" / name)
+    copy.close()
+
+
+def test_what_is_left_out_is_in_no_file_and_a_turn_stays_out_when_it_comes_back(
+    database: Database, fresh_url: str, tmp_path: Path
+) -> None:
+    deploy(database)
+    me, judge = worker(database), worker(database, "reviewer")
+    words = {}
+    for what in ("withdrawn", "excluded", "practised", "kept"):
+        words[what] = start(database, me, "practice" if what == "practised" else "helpful")
+        turn = judged(database, me, words[what], text=f"the words that were {what}")
+    with acting(database, me) as mine:
+        mine.withdraw(words["withdrawn"], key=new_key())
+    with database.writing() as session:
+        Reviews(session, judge).exclude("conversation", words["excluded"], "copied")
+        Reviews(session, judge).exclude("turn", str(turn), "a name in it")
+    export(database, tmp_path / "one")
+    (record,) = lines(tmp_path / "one/conversations.jsonl.gz")
+    assert record["id"] == words["kept"]
+    upgrade(copy := Database(fresh_url))
+    read_conversations(copy, tmp_path / "one/conversations.jsonl.gz")
+    again = export(copy, tmp_path / "two")
+    assert again["counts"]["left_out"] == {"turn_excluded": 1}
+    assert again["counts"]["comparisons"] == 0
     copy.close()
 
 

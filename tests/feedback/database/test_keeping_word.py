@@ -8,6 +8,8 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.erase import erase
 from tutelage.feedback.database.export import export
 from tutelage.feedback.database.files import imported, imports, read_comparisons_in
+from tutelage.feedback.database.reviews import Reviews
+from tutelage.feedback.database.source import FeedbackSource
 from tutelage.feedback.database.tables import Base, Worker
 from tutelage.feedback.database.verify import faults
 from tutelage.plumbing.errors import InputError
@@ -78,6 +80,18 @@ def test_erasure_leaves_no_word_of_the_worker(database: Database, tmp_path) -> N
                 rows = session.execute(select(*Base.metadata.tables[name].c)).all()
                 assert "secret-participant" not in str(rows), name
     assert export(database, tmp_path / "out")["counts"]["comparisons"] == 1
+
+
+def test_a_number_that_was_erased_is_not_given_again(database: Database) -> None:
+    deploy(database)
+    me, other, reviewer = worker(database), worker(database), worker(database, "reviewer")
+    gone = judged(database, me, start(database, me))
+    with database.writing() as session:
+        Reviews(session, reviewer).exclude("turn", str(gone), "nonsense")
+    assert erase(database, me.worker_id)["exclusions"] == 1
+    assert judged(database, other, start(database, other)) > gone
+    assert len(list(FeedbackSource(database).rows())) == 1
+    assert list(faults(database)) == []
 
 
 HH = (

@@ -1,11 +1,15 @@
 """Blind judgments of others' turns, spot-checks, exclusions, ratings; and the numbers that come of them."""
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tutelage.feedback.database import hours
 from tutelage.feedback.database.agreement import overlap
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.hours import credited, home
 from tutelage.feedback.database.others import BlindTurn, OthersTurns
 from tutelage.feedback.database.overview import Overview
 from tutelage.feedback.database.principal import SYSTEM, Principal
@@ -15,6 +19,7 @@ from tutelage.feedback.database.reviews import Reviews
 from tutelage.feedback.database.source import FeedbackSource, LeftOut
 from tutelage.feedback.database.tables import CheckReason, Purpose
 from tutelage.feedback.database.verify import faults
+from tutelage.feedback.database.workers import Profile
 
 from .flow import CANARY, acting, answer, ask, deploy, end, judged, new_key, start, worker
 
@@ -60,6 +65,15 @@ def test_a_turn_is_judged_blind_by_another_and_not_given_twice(database: Databas
     with pytest.raises(NotFound):
         pick(database, me, one, "first")
     assert list(faults(database)) == []
+
+
+def test_of_two_who_look_at_once_one_is_given_the_turn(database: Database) -> None:
+    deploy(database)
+    talk(database, worker(database))
+    others = [worker(database) for _ in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        taken = list(threads.map(lambda other: given(database, other), others))
+    assert sum(turn is not None for turn in taken) == 1
 
 
 def test_sides_are_drawn_by_lot_and_stored(database: Database) -> None:
@@ -109,7 +123,9 @@ def test_a_review_is_blind_first(database: Database) -> None:
         reviews = Reviews(session, reviewer)
         opened = reviews.opened(turn_id)
         assert (opened.agreed, opened.worker_id, opened.thread.id) == (False, me.worker_id, chat)
-        reviews.decide(turn_id, "good", "poor", "dashed off", key=new_key())
+        for _ in ("lost", "again"):
+            reviews.decide(turn_id, "good", "poor", "dashed off", "Take your time.", key="verdict")
+        assert [note.text for note in Profile(session, me).notes()] == ["Take your time."]
         with pytest.raises(Conflict):
             reviews.decide(turn_id, "good", "good", key=new_key())
 
@@ -128,6 +144,48 @@ def test_the_queue_finds_what_is_worth_a_check(database: Database) -> None:
     found = {reason: given(database, reviewer, "review", reason) for reason in ("flagged", "too_fast")}
     assert {reason: turn and turn.turn_id for reason, turn in found.items()} == {"flagged": slow, "too_fast": hasty}
     assert given(database, worker(database, "reviewer"), "review", "new_worker") is None  # both are being checked
+
+
+def test_who_was_distressed_is_heard(database: Database) -> None:
+    deploy(database)
+    me, reviewer = worker(database), worker(database, "reviewer")
+    chat = start(database, me, "red_team")
+    turn = judged(database, me, chat)
+    with acting(database, me) as mine:
+        for _ in ("lost", "again"):
+            mine.end(chat, key="end", distressing=True)
+    with database.reading() as session:
+        (flag,) = Reviews(session, reviewer).flags()
+    assert (flag.conversation_id, flag.reason) == (chat, "upsetting")
+    found = given(database, reviewer, "review", "flagged")
+    assert found is not None
+    assert found.turn_id == turn
+
+
+def test_practice_is_neither_data_nor_pay_and_a_choice_pays_once(database: Database) -> None:
+    deploy(database)
+    me = worker(database)
+    before = time.time()
+    talk(database, me, 3, "practice")
+    talk(database, me, 3)
+    with database.reading() as session:
+        assert credited(session, me, [before, before], needed=2) == [2, 1]
+        assert credited(session, me, [time.time()], needed=2) == [0]
+        assert home(session, me).judgments_today == 3
+        overview = Overview(session, SYSTEM)
+        assert overview.data().total == 3
+        numbers = overview.worker(me.worker_id)
+    assert numbers is not None
+    assert (numbers.conversations, numbers.judgments) == (1, 3)
+
+
+def test_work_in_two_modes_by_turns_is_counted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    me, now = worker(database), time.time()
+    for minute in range(10):
+        monkeypatch.setattr(hours.time, "time", lambda minute=minute: now + 60 * minute)
+        start(database, me, "red_team" if minute % 2 else "helpful")
+    with database.reading() as session:
+        assert hours.seconds_worked(session, me.worker_id, now) == pytest.approx(540)
 
 
 def test_an_exclusion_can_be_taken_back_and_both_stay(database: Database) -> None:

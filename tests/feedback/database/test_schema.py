@@ -1,5 +1,7 @@
 """The migrations: up, down and up again with rows, and equal to what the program maps."""
 
+from pathlib import Path
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -34,6 +36,27 @@ def test_the_migrations_make_what_is_mapped(database: Database) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     require_schema(database)
     upgrade(database)  # once more changes nothing
+
+
+def _said(database: Database) -> dict[str, list[str]]:
+    """Of each table and index of SQLite, the lines of its SQL: columns, checks, keys and all."""
+    with database.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
+    return {
+        row.name: sorted(line.strip().rstrip(",") for line in row.sql.splitlines() if line.strip(", "))
+        for row in rows
+        if not row.name.startswith(("alembic", "sqlite"))
+    }
+
+
+def test_the_migrations_say_the_same_as_the_tables_to_the_last_check(tmp_path: Path, sqlite_template: str) -> None:
+    migrated, mapped = Database(sqlite_template), Database(str(tmp_path / "mapped.db"))
+    with mapped.engine.execution_options(writing=True).begin() as connection:
+        Base.metadata.create_all(connection)
+    assert _said(migrated) == _said(mapped)
+    assert "CONSTRAINT ck_judgments_strength_1_to_4 CHECK (strength BETWEEN 1 AND 4)" in _said(mapped)["judgments"]
+    migrated.close()
+    mapped.close()
 
 
 @pytest.mark.parametrize("judgments", [50, pytest.param(10_000, marks=pytest.mark.hard)])

@@ -15,7 +15,7 @@ from tutelage.collect.site import site_of
 from tutelage.collect.words import TOPICS
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.conversations import Conversations
-from tutelage.feedback.database.hours import judgments_since
+from tutelage.feedback.database.hours import credited
 from tutelage.feedback.database.tables import Interface
 from tutelage.feedback.database.texts import LONGEST_COMMENT
 from tutelage.feedback.database.workers import Profile
@@ -121,12 +121,10 @@ def code(request: Request) -> HTMLResponse:
     needed = site.settings.completion_choices
     with site.database.writing() as session:
         entries = Profile(session, principal).entries()
-        made = {entry.id: judgments_since(session, principal, entry.created) for entry in entries}
+        made = credited(session, principal, [entry.created for entry in entries], needed)
         codes = [
             {"platform": entry.platform, "study": entry.study, "code": Access(session).completion_code(entry.id)}
-            for entry in entries
-            if made[entry.id] >= needed
+            for entry, count in zip(entries, made, strict=True)
+            if count >= needed
         ]
-    return page(
-        request, "code.html.j2", codes=codes, entries=bool(entries), needed=needed, made=max(made.values(), default=0)
-    )
+    return page(request, "code.html.j2", codes=codes, entries=bool(entries), needed=needed, made=max(made, default=0))

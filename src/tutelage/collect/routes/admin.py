@@ -14,6 +14,7 @@ from tutelage.collect.site import site_of
 from tutelage.dialogue import Question
 from tutelage.feedback.database import overview
 from tutelage.feedback.database.access import Access
+from tutelage.feedback.database.agreement import overlap
 from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.overview import Overview
@@ -76,12 +77,14 @@ class InviteForm(Sent):
 
 
 @router.get("/admin")
-def data(request: Request) -> HTMLResponse:
-    """What was collected, and what is out of balance."""
+def data(request: Request, agreement: bool = False) -> HTMLResponse:
+    """What was collected, and what is out of balance; how far people agree where it is asked for: it takes a moment."""
     with site_of(request).database.reading() as session:
         numbers = Overview(session, principal_of(request)).data()
+        shared = overlap(session) if agreement else None
     return page(
-        request, "admin_data.html.j2", data=numbers, questions=QUESTIONS, warnings=overview.warnings(numbers),
+        request, "admin_data.html.j2", data=numbers, agreement=shared, questions=QUESTIONS,
+        warnings=overview.warnings(numbers),
         is_connected=overview.connected(numbers.pairs),
         busiest=max((counts.total() for counts in numbers.weeks.values()), default=0),
     )  # fmt: skip

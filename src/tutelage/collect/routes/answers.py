@@ -10,6 +10,7 @@ from tutelage.collect.answers import AnswerEvent, Finished
 from tutelage.collect.forms import TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.practice import practice_answers
+from tutelage.collect.security import LOG
 from tutelage.collect.site import Site, site_of
 from tutelage.collect.streaming import ANSWERED, request_of, stream_turn
 from tutelage.feedback.database.conversations import Conversations
@@ -49,15 +50,18 @@ def _stream(site: Site, principal: Principal, plan: Plan) -> AsyncIterator[str]:
             both = (Answer(a.text, a.finish), Answer(b.text, b.finish))
             Conversations(session, principal).answers_finished(plan.turn_id, plan.attempt, both)
 
-    def given_up() -> None:
+    def given_up() -> bool:
         with site.database.writing() as session:
-            Conversations(session, principal).answers_failed(plan.turn_id, plan.attempt)
+            return Conversations(session, principal).answers_failed(plan.turn_id, plan.attempt)
 
     async def store(a: Finished, b: Finished) -> None:
         await run_in_threadpool(stored, a, b)
 
     async def lose(reason: str) -> None:
-        await run_in_threadpool(given_up)
+        if await run_in_threadpool(given_up):
+            LOG.warning("turn %d, attempt %d: no answers (%s)", plan.turn_id, plan.attempt, reason)
+            if plan.answers[0].snapshot is not None:
+                await site.answerer.cancel(plan.turn_id, plan.attempt)
 
     return stream_turn(_events(site, plan), store, lose)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
+from sqlalchemy import select
 
 from tutelage.collect.forms import Sent
 from tutelage.collect.gate import GatedRoute, visit_of
@@ -57,7 +58,10 @@ def front(request: Request) -> RedirectResponse:
 
 
 @router.get("/health")
-def health() -> dict[str, str]:
+def health(request: Request) -> dict[str, str]:
+    """That this process answers, and its database."""
+    with site_of(request).database.reading() as session:
+        session.execute(select(1))
     return {"status": "ok"}
 
 

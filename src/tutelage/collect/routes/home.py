@@ -13,6 +13,7 @@ from tutelage.collect.site import site_of
 from tutelage.collect.words import MODES
 from tutelage.feedback.database import hours
 from tutelage.feedback.database.conversations import Conversations
+from tutelage.feedback.database.planning import may_compare
 from tutelage.feedback.database.ratings import Ratings
 from tutelage.feedback.database.refusals import Conflict
 from tutelage.feedback.database.states import ConversationState
@@ -33,9 +34,10 @@ def home(request: Request) -> HTMLResponse:
     with site_of(request).database.reading() as session:
         numbers = hours.home(session, principal)
         recent = Conversations(session, principal).recent()
+        comparing = may_compare(session)
     unfinished = [row for row in recent if row.state == ConversationState.OPEN and row.mode != "practice"]
     titles = {mode: words.title for mode, words in MODES.items()}
-    return page(request, "home.html.j2", home=numbers, unfinished=unfinished, titles=titles)
+    return page(request, "home.html.j2", home=numbers, unfinished=unfinished, titles=titles, comparing=comparing)
 
 
 @router.get("/rate")

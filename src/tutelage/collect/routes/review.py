@@ -117,10 +117,7 @@ def decide(request: Request, turn: TurnId, form: Annotated[VerdictForm, Form()])
     try:
         with site_of(request).database.writing() as session:
             reviews = Reviews(session, principal_of(request))
-            opened = reviews.opened(turn)
-            reviews.decide(turn, form.writing, form.judging, form.remark, key=form.key)
-            if form.message.strip():
-                Workers(session, principal_of(request)).note(opened.worker_id, form.message, opened.thread.id)
+            reviews.decide(turn, form.writing, form.judging, form.remark, form.message, key=form.key)
     except Conflict:
         return _queue(request, "You gave your verdict on this turn already; it stands.", 409)
     return go("/review")

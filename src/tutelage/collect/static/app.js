@@ -13,11 +13,12 @@ const findAll = (selector, root = document) => [...root.querySelectorAll(selecto
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const here = () => location.pathname;
 
-/* Storage of this browser; without it (private windows) nothing is kept, and all else works. */
+/* Storage of this browser, each worker's apart; without it (private windows) nothing is kept, and all else works. */
+const named = (name) => `${find(".who")?.textContent ?? ""}:${name}`;
 const kept = {
-  get(name) { try { return JSON.parse(localStorage.getItem(name)); } catch { return null; } },
-  set(name, value) { try { localStorage.setItem(name, JSON.stringify(value)); } catch { /* not kept */ } },
-  drop(name) { try { localStorage.removeItem(name); } catch { /* was not kept */ } },
+  get(name) { try { return JSON.parse(localStorage.getItem(named(name))); } catch { return null; } },
+  set(name, value) { try { localStorage.setItem(named(name), JSON.stringify(value)); } catch { /* not kept */ } },
+  drop(name) { try { localStorage.removeItem(named(name)); } catch { /* was not kept */ } },
 };
 
 function say(text) {
@@ -53,6 +54,8 @@ async function refresh() {
 }
 
 const atLogin = (response) => response.redirected && new URL(response.url).pathname === "/login";
+/* A step that comes first (a consent whose text has changed, a pause): the form was not taken, and stays in the outbox. */
+const refused = (response) => response.redirected && new URL(response.url).searchParams.has("unsent");
 const signInAgain = () => location.assign(`/login?next=${encodeURIComponent(here())}`);
 
 /* ---- sending: nothing leaves the outbox before the server has said that it is stored ---- */
@@ -66,7 +69,7 @@ function send(form, button) {
   const seen = form.dataset.seen && kept.get(form.dataset.seen);
   if (seen) body.push(["milliseconds", String(Date.now() - seen)]);
   const drops = [form.dataset.draft, form.dataset.seen].filter(Boolean);
-  const parcel = { action: form.getAttribute("action"), body, drops };
+  const parcel = { id: `${Date.now()}.${Math.random()}`, action: form.getAttribute("action"), body, drops };
   kept.set(outbox(), parcel);
   return deliver(parcel);
 }
@@ -79,6 +82,7 @@ async function deliver(parcel) {
     for (let pause = 500, stale = false; ; pause = Math.min(2 * pause, 8000)) {
       const response = await post(parcel);
       if (response && atLogin(response)) return signInAgain();
+      if (response && refused(response)) return location.assign(response.url);
       if (response && response.status === 403 && !stale) {
         // The page was older than the sign-in: the answer brings the token of the new one.
         stale = true;
@@ -87,7 +91,8 @@ async function deliver(parcel) {
         continue;
       }
       if (response && response.status < 500 && response.status !== 429) {
-        kept.drop(box);
+        // Another tab may have put its own parcel there meanwhile.
+        if (kept.get(box)?.id === parcel.id) kept.drop(box);
         if (response.ok) parcel.drops.forEach(kept.drop);
         kept.set("sent", { at: here(), time: Date.now() });
         say("");
@@ -107,7 +112,9 @@ async function post(parcel) {
   const body = new URLSearchParams(parcel.body);
   body.set("csrf", find("meta[name=csrf]").content);
   try {
-    return await fetch(parcel.action, { method: "POST", body, keepalive: true, headers: { Accept: "text/html" } });
+    // Browsers refuse to keep more than 64 KiB alive behind a page that is left.
+    const keepalive = body.toString().length < 60000;
+    return await fetch(parcel.action, { method: "POST", body, keepalive, headers: { Accept: "text/html" } });
   } catch {
     return null;
   }
@@ -156,7 +163,8 @@ function follow(address) {
   stream.addEventListener("error", async () => {
     if (stream?.readyState !== EventSource.CLOSED) return; // the browser connects again by itself
     stream = null;
-    await wait(1000);
+    say("The answers cannot be had at the moment. Trying again…");
+    await wait(5000);
     refresh();
   });
 }
@@ -248,7 +256,7 @@ document.addEventListener("keydown", (event) => {
 
 /* Another tab has sent something for this very page: show what stands now. */
 addEventListener("storage", (event) => {
-  if (event.key === "sent" && kept.get("sent")?.at === here() && !sending) refresh();
+  if (event.key === named("sent") && kept.get("sent")?.at === here() && !sending) refresh();
 });
 addEventListener("pageshow", (event) => { if (event.persisted) refresh(); });
 

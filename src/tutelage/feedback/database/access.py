@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.audit import Audit
-from tutelage.feedback.database.connection import Database, changed, insert_new
+from tutelage.feedback.database.connection import Database, changed, hold, insert_new
 from tutelage.feedback.database.passwords import hash_password, is_password
 from tutelage.feedback.database.principal import Principal, principal_of
 from tutelage.feedback.database.refusals import Conflict, NotFound
@@ -54,13 +54,20 @@ def secret(session: Session, name: str) -> str:
 def take_token(session: Session, name: str, capacity: float, per_second: float) -> bool:
     """Take one token of a bucket that holds `capacity` and is refilled steadily; False where it is empty."""
     now = time.time()
-    insert_new(session, RateBucket, name=name, tokens=capacity, updated=now)
+    if insert_new(session, RateBucket, name=name, tokens=capacity, updated=now):
+        _forget_old(session, now)
     held = select(RateBucket).where(RateBucket.name == name).with_for_update()
     bucket = session.scalars(held.execution_options(populate_existing=True)).one()
     filled = min(capacity, bucket.tokens + max(0.0, now - bucket.updated) * per_second)
     bucket.tokens, bucket.updated = (filled - 1 if filled >= 1 else filled), now
     session.flush()
     return filled >= 1
+
+
+def _forget_old(session: Session, now: float) -> None:
+    """Delete the buckets of whoever has not come for an hour: they are full again, and tell who was here."""
+    old = select(RateBucket.name).where(RateBucket.updated < now - HOUR).with_for_update(skip_locked=True)
+    changed(session, delete(RateBucket).where(RateBucket.name.in_(old)))
 
 
 class Access:
@@ -95,6 +102,11 @@ class Access:
         Audit(self._session).append(by or "system", "invite", f"invite {row.token_hash[:12]}", details)
         return token
 
+    def revoke(self, note: str) -> None:
+        """Close the command line's invites of this note."""
+        same = update(Invite).where(Invite.note == note, Invite.created_by.is_(None))
+        changed(self._session, same.values(uses_left=0))
+
     def is_open(self, token: str) -> bool:
         """Whether an invite can be used now."""
         row = self._session.get(Invite, token_hash(token))
@@ -125,6 +137,7 @@ class Access:
         ids = [storable(part).strip() for part in (participant, study, submission)]
         if not ids[0] or max(map(len, ids)) > LONGEST_LOGIN:
             raise ValueError("the platform's ids are missing or too long")
+        hold(self._session, f"{platform} {ids[0]}")
         same = select(Entry).where(Entry.platform == platform, Entry.participant == ids[0])
         known = self._session.scalars(same.order_by(Entry.created)).all()
         for entry in known:
@@ -182,23 +195,6 @@ class Access:
         """Note that the login is in use, so that it does not end by idleness."""
         mine = update(Login).where(Login.token_hash == token_hash(token))
         changed(self._session, mine.values(seen=time.time()))
-
-    def rotate(self, token: str) -> str:
-        """Give the login a new token, which is returned; the old one is worth nothing then.
-
-        Raises:
-            NotFound: no such login.
-        """
-        row = self._session.get(Login, token_hash(token))
-        if row is None:
-            raise NotFound("no such login")
-        fresh = new_token()
-        self._session.add(
-            Login(token_hash=token_hash(fresh), worker_id=row.worker_id, created=row.created, expires=row.expires)
-        )
-        self._session.delete(row)
-        self._session.flush()
-        return fresh
 
     def close_login(self, token: str) -> None:
         changed(self._session, delete(Login).where(Login.token_hash == token_hash(token)))

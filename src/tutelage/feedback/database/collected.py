@@ -9,7 +9,17 @@ from sqlalchemy import Row, Table, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.connection import Database
-from tutelage.feedback.database.tables import Base, Conversation, Flag, Judgment, Rating, Response, Turn, Worker
+from tutelage.feedback.database.tables import (
+    Base,
+    Conversation,
+    Exclusion,
+    Flag,
+    Judgment,
+    Rating,
+    Response,
+    Turn,
+    Worker,
+)
 
 AT_ONCE = 200  # conversations
 
@@ -30,6 +40,8 @@ class Collected:
     """By turn: all revisions of all workers."""
     ratings: list[AnyRow]
     flags: list[AnyRow]
+    exclusions: list[AnyRow]
+    """Those of its turns that stand."""
 
 
 def collected(session: Session) -> Iterator[Collected]:
@@ -63,6 +75,7 @@ def _with_rows(session: Session, batch: Sequence[AnyRow], sources: dict[str, str
     judgments = _grouped(session, Judgment, "turn_id", turn_ids, "id")
     ratings = _grouped(session, Rating, "conversation_id", ids, "id")
     flags = _grouped(session, Flag, "conversation_id", ids, "id")
+    decided = _grouped(session, Exclusion, "subject", [str(number) for number in turn_ids], "id")
     for chat in batch:
         mine = turns[chat.id]
         yield Collected(
@@ -73,6 +86,7 @@ def _with_rows(session: Session, batch: Sequence[AnyRow], sources: dict[str, str
             {turn.id: judgments[turn.id] for turn in mine},
             ratings[chat.id],
             flags[chat.id],
+            [row for turn in mine for row in decided[str(turn.id)] if row.subject_kind == "turn" and row.stands],
         )
 
 

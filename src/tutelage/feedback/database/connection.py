@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
@@ -99,6 +99,12 @@ def insert_new(session: Session, table: type[Base], **values: Any) -> bool:
     return changed(session, row) == 1
 
 
+def hold(session: Session, name: str) -> None:
+    """Wait until nobody else holds this name, and hold it until the commit (SQLite: a writer holds everything)."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
 def changed(session: Session, statement: Any) -> int:
     """Execute an INSERT, UPDATE or DELETE; the number of its rows."""
     session.flush()
@@ -127,14 +133,14 @@ def migrating_engine(url: URL) -> Engine:
 
 
 def _engine(url: URL, foreign_keys: bool = True) -> Engine:
+    # Parameters hold what people wrote: an error that is logged must not show them.
+    options: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "hide_parameters": True}
     try:
         if url.get_backend_name() == "postgresql":
             # Pre-ping: after a restart of the server the pool is full of dead connections.
-            return create_engine(url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, pool_pre_ping=True)
+            return create_engine(url, pool_pre_ping=True, **options)
         Path(url.database or "").resolve().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(
-            url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, connect_args={"timeout": WAIT_FOR_LOCK}
-        )
+        engine = create_engine(url, connect_args={"timeout": WAIT_FOR_LOCK}, **options)
     except ModuleNotFoundError as error:
         raise InputError("PostgreSQL needs its driver: pip install 'tutelage[postgresql]'") from error
     except OSError as error:

@@ -1,7 +1,7 @@
 """A worker's conversations: message, two answers, judgment, and on from the chosen one.
 
 Every step holds the conversation's row until its commit, so that two tabs (or two server processes) take turns, and is
-idempotent by its key. The steps are those of `states.TURN_STEPS`; a step from another state is a `Conflict`.
+idempotent by its key. A step from a state that it cannot follow is a `Conflict`.
 """
 
 import time
@@ -14,9 +14,9 @@ from tutelage.dialogue import STRENGTHS, Side
 from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.own import UNJUDGED, OwnConversations
-from tutelage.feedback.database.planning import Plan
+from tutelage.feedback.database.planning import Plan, may_compare
 from tutelage.feedback.database.ratings import require_scores
-from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound
+from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import (
     Conversation,
@@ -25,12 +25,17 @@ from tutelage.feedback.database.tables import (
     Mode,
     Rating,
     Response,
+    Role,
     Turn,
 )
 from tutelage.feedback.database.texts import LONGEST_COMMENT, LONGEST_GOAL, storable, written
 from tutelage.feedback.database.thread import Answer, Thread, dialogue_of, thread_of
 
 LEASE = 120.0  # seconds that the answers of an attempt are waited for
+
+
+def role_for(mode: Mode) -> Role:
+    return "red_team_worker" if mode == "red_team" else "worker"
 
 
 class Conversations(OwnConversations):
@@ -45,11 +50,14 @@ class Conversations(OwnConversations):
 
         Raises:
             Forbidden: the principal lacks the role.
+            Unavailable: to compare, where fewer than two snapshots answer.
             ValueError: a red-team conversation without a goal, or one too long.
         """
-        self._principal.require("red_team_worker" if mode == "red_team" else "worker")
+        self._principal.require(role_for(mode))
         if mode == "rate":
             raise ValueError("finished dialogues are rated without a conversation")
+        if mode == "compare" and not may_compare(self._session):
+            raise Unavailable("only one model is deployed: there is nothing to compare")
         aim = written(goal, "the goal", LONGEST_GOAL) if mode == "red_team" else ""
         request = ("start", mode, aim, list(categories))
 
@@ -71,6 +79,7 @@ class Conversations(OwnConversations):
         """Store the worker's next message as a turn in the state `asked`; returns the turn's id.
 
         Raises:
+            Forbidden: the principal has lost the role.
             ValueError: an empty or over-long message.
             Conflict: the conversation is over, or its last turn is not yet judged; carries the `Thread`.
         """
@@ -78,6 +87,7 @@ class Conversations(OwnConversations):
 
         def act() -> int:
             conversation = self._held(conversation_id)
+            self._principal.require(role_for(conversation.mode))
             thread = thread_of(self._session, conversation)
             if not thread.may_write:
                 raise Conflict("the conversation is over or its last turn is not judged yet", thread)
@@ -259,7 +269,7 @@ class Conversations(OwnConversations):
     ) -> str:  # fmt: skip
         """End a conversation with what the worker thinks of it; returns its id. Scores run from 1 to 5.
 
-        A turn that is not judged is skipped.
+        A turn that is not judged is skipped; a conversation that was distressing is flagged for the reviewers.
 
         Raises:
             ValueError: a score out of range, or an over-long comment.
@@ -277,6 +287,13 @@ class Conversations(OwnConversations):
                     distressing=distressing, **scores,
                 )
             )  # fmt: skip
+            if distressing:
+                self._session.add(
+                    Flag(
+                        conversation_id=conversation.id, worker_id=self._principal.worker_id, reason="upsetting",
+                        text="said at the end",
+                    )
+                )  # fmt: skip
             conversation.tags = [storable(tag) for tag in tags]
             self._close(conversation, ConversationState.ENDED)
             return conversation.id

@@ -32,9 +32,9 @@ class Deployment:
         return list(self._session.scalars(select(DeploymentChange).order_by(DeploymentChange.id.desc()).limit(limit)))
 
     def last_reason(self, name: str) -> str | None:
-        """Why this snapshot was changed last; None: never."""
-        changes = select(DeploymentChange.reason).where(DeploymentChange.snapshot == name)
-        return self._session.scalar(changes.order_by(DeploymentChange.id.desc()).limit(1))
+        """Why a snapshot was changed last; None: it never was."""
+        found = select(DeploymentChange.reason).where(DeploymentChange.snapshot == name)
+        return self._session.scalar(found.order_by(DeploymentChange.id.desc()).limit(1))
 
     def deploy(
         self, name: str, place: str, reason: str, weight: float = 1.0, sampling: SamplingParameters | None = None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, Text, cast, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.audit import Audit
@@ -16,6 +16,7 @@ from tutelage.feedback.database.tables import (
     Conversation,
     Credential,
     Entry,
+    Exclusion,
     Export,
     Flag,
     Judgment,
@@ -71,6 +72,10 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
             session, Assignment, or_(Assignment.turn_id.in_(turns), Assignment.worker_id == worker_id)
         ),
         "judgments": _delete(session, Judgment, judged),
+        "exclusions": _delete(session, Exclusion, or_(
+            Exclusion.subject == worker_id, Exclusion.subject.in_(theirs),
+            Exclusion.subject.in_(turns.with_only_columns(cast(Turn.id, Text))),
+        )),
         "flags": _delete(session, Flag, or_(Flag.conversation_id.in_(theirs), Flag.worker_id == worker_id)),
         "ratings": _delete(session, Rating, or_(Rating.conversation_id.in_(theirs), Rating.worker_id == worker_id)),
     }  # fmt: skip

@@ -29,7 +29,7 @@ from tutelage.feedback.database.collected import Collected, collected
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.files import freeze
 from tutelage.feedback.database.lossless import conversation_to_record
-from tutelage.feedback.database.source import Excluded, LeftOut, comparisons_of, exclusions
+from tutelage.feedback.database.source import Excluded, LeftOut, comparisons_of, exclusions, left_out_whole
 from tutelage.plumbing.files import line_writer, read_json, replacing, sha256, write_json, write_text
 from tutelage.plumbing.progress import Advance, unwatched
 
@@ -47,12 +47,14 @@ ATTEMPTS = "red-team-attempts/red_team_attempts.jsonl.gz"
 class Counts:
     """What became of the rows.
 
+    `conversations`: all that there are; those that are nobody's to read are counted in `conversations_left_out`.
     `judgments`: turns, judgments and edits that were looked at; each is in `comparisons` or in `left_out`. Of the
     comparisons, each is in `hh` or in `not_in_hh`; of ended red-team conversations, each is in `attempts` or counted
     in `attempts_left_out`.
     """
 
     conversations: int = 0
+    conversations_left_out: Counter[str] = field(default_factory=Counter)
     judgments: int = 0
     comparisons: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
@@ -101,7 +103,10 @@ def _write(session: Session, folder: Path, test_share: float, advance: Advance) 
         write = _open(folder, stack)
         for one in collected(session):
             counts.conversations += 1
-            write[CONVERSATIONS](json_line(conversation_to_record(one)))
+            if reason := left_out_whole(one, excluded):
+                counts.conversations_left_out[reason.key] += 1
+            else:
+                write[CONVERSATIONS](json_line(conversation_to_record(one)))
             _write_comparisons(one, excluded, write, counts, test_share)
             _write_attempt(one, excluded, write, counts)
             advance(1)
@@ -173,20 +178,36 @@ def _reasons(counts: Counts) -> dict[str, str]:
     """The rule behind each reason that occurs, in a sentence."""
     rules = {reason.key: reason.value for reasons in (LeftOut, DropReason) for reason in reasons}
     rules["weakest"] = "The judgment is of the weakest strength."
-    return {key: rules[key] for key in sorted({*counts.left_out, *counts.not_in_hh, *counts.attempts_left_out})}
+    return {key: rules[key] for part in _LEFT_OUT for key in sorted(getattr(counts, part))}
+
+
+_LEFT_OUT = {
+    "left_out": "judgments",
+    "not_in_hh": "comparisons, from the HH files",
+    "attempts_left_out": "red-team attempts",
+    "conversations_left_out": "conversations",
+}
+
+
+def told(manifest: Record) -> list[str]:
+    """What was left out and why, in sentences."""
+    counts, reasons = manifest["counts"], manifest["reasons"]
+    return [
+        f"{count} {what}: {reasons[key]}" for part, what in _LEFT_OUT.items() for key, count in counts[part].items()
+    ]
 
 
 def _card(counts: Counts) -> str:
+    record = {"counts": counts.to_record(), "reasons": _reasons(counts)}
     template = files("tutelage.feedback.database").joinpath("data_card.md").read_text(encoding="utf-8")
-    left = {**counts.left_out, **counts.not_in_hh, **counts.attempts_left_out}
     return Template(template).substitute(
-        conversations=counts.conversations,
+        conversations=counts.conversations - counts.conversations_left_out.total(),
         comparisons=counts.comparisons,
         helpful=counts.hh["helpful/train"] + counts.hh["helpful/test"],
         harmless=counts.hh["harmless/train"] + counts.hh["harmless/test"],
         attempts=counts.attempts,
         software=__version__,
-        left_out="\n".join(f"- {left[key]}: {rule}" for key, rule in _reasons(counts).items()) or "- none",
+        left_out="\n".join(f"- {line}" for line in told(record)) or "- none",
     )
 
 

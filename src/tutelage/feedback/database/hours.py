@@ -1,14 +1,15 @@
 """How long people work, from what they send: the time between two signs of work, where it is no pause."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.principal import Principal
-from tutelage.feedback.database.tables import Judgment, Mode, Note, WorkPeriod
+from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Note, Turn, WorkPeriod
 
 PAUSE = 300.0  # seconds without a sign of work that end a stretch of it
 DAY, WEEK = 86_400.0, 7 * 86_400.0
@@ -33,8 +34,10 @@ def worked(session: Session, principal: Principal, mode: Mode, units: int = 0) -
         .order_by(WorkPeriod.last_seen.desc(), WorkPeriod.id.desc())
         .limit(1)
     )
-    if last is None or last.mode != mode or now - last.last_seen > PAUSE:
-        last = WorkPeriod(worker_id=principal.worker_id, mode=mode, started=now, last_seen=now, units=0)
+    at_work = last is not None and now - last.last_seen <= PAUSE
+    if last is None or last.mode != mode or not at_work:
+        started = min(now, last.last_seen) if last is not None and at_work else now
+        last = WorkPeriod(worker_id=principal.worker_id, mode=mode, started=started, last_seen=now, units=0)
         session.add(last)
     session.flush()
     # Counted by the database: of two tabs at once neither may lose the other's; and a clock may be set back.
@@ -65,7 +68,7 @@ def seconds_without_pause(session: Session, worker_id: str, mode: Mode, pause: f
 
 def home(session: Session, principal: Principal) -> Home:
     now, me = time.time(), principal.worker_id
-    judged = select(func.count()).select_from(Judgment).where(Judgment.worker_id == me, Judgment.stands)
+    judged = select(func.count()).select_from(Judgment).where(Judgment.worker_id == me, Judgment.stands, in_earnest())
     units = select(func.coalesce(func.sum(WorkPeriod.units), 0)).where(
         WorkPeriod.worker_id == me, WorkPeriod.last_seen >= now - WEEK
     )
@@ -78,7 +81,21 @@ def home(session: Session, principal: Principal) -> Home:
     )
 
 
-def judgments_since(session: Session, principal: Principal, since: float) -> int:
-    """How many standing judgments the principal has made since a moment."""
-    mine = select(func.count()).select_from(Judgment).where(Judgment.worker_id == principal.worker_id, Judgment.stands)
-    return session.scalar(mine.where(Judgment.created >= since)) or 0
+def in_earnest() -> ColumnElement[bool]:
+    """That a judgment is not of a practice conversation."""
+    practised = select(Turn.id).join(Conversation, Conversation.id == Turn.conversation_id)
+    return Judgment.turn_id.not_in(practised.where(Conversation.mode == "practice"))
+
+
+def credited(session: Session, principal: Principal, begun: Sequence[float], needed: int) -> list[int]:
+    """Of each piece of work that began at these times (in order), how many of the principal's judgments count for it.
+
+    A judgment counts once: for the first piece begun before it that still needs one.
+    """
+    mine = select(Judgment.created).where(Judgment.worker_id == principal.worker_id, Judgment.stands, in_earnest())
+    counts = [0] * len(begun)
+    for made in session.scalars(mine.order_by(Judgment.created)):
+        short = (n for n, start in enumerate(begun) if start <= made and counts[n] < needed)
+        if (first := next(short, None)) is not None:
+            counts[first] += 1
+    return counts

@@ -21,6 +21,7 @@ from tutelage.feedback.database.numbering import continue_numbers
 from tutelage.feedback.database.tables import (
     Base,
     Conversation,
+    Exclusion,
     Flag,
     Judgment,
     Rating,
@@ -37,7 +38,7 @@ RECORD = "conversation"
 
 
 def conversation_to_record(one: Collected) -> Record:
-    """Every row of a conversation, by the names of the columns."""
+    """Every row of a conversation, by the names of the columns; of its exclusions, those of turns that stand."""
     return {
         "record": RECORD,
         "source": one.source,
@@ -52,6 +53,7 @@ def conversation_to_record(one: Collected) -> Record:
         ],
         "ratings": [_columns(row, "conversation_id") for row in one.ratings],
         "flags": [_columns(row, "conversation_id") for row in one.flags],
+        "exclusions": [_columns(row) for row in one.exclusions],
     }
 
 
@@ -83,12 +85,14 @@ def read_conversations(database: Database, path: Path, advance: Advance = unwatc
 
 def _insert(session: Session, lines: Iterable[tuple[Line, str]]) -> list[int]:
     """Insert the rows of these conversations; returns the numbers of the judgments."""
-    rows: dict[type[Base], list[Record]] = {kind: [] for kind in (Conversation, Turn, Response, Judgment, Rating, Flag)}
+    kinds = (Conversation, Turn, Response, Judgment, Rating, Flag, Exclusion)
+    rows: dict[type[Base], list[Record]] = {kind: [] for kind in kinds}
     makers: dict[str, str] = {}
     for line, where in lines:
         _take(Fields(line.record, where), rows, makers)
     snapshots = {row["snapshot"] for row in rows[Response] if row["snapshot"] is not None}
     others = {row["worker_id"] for kind in (Judgment, Rating, Flag) for row in rows[kind]}
+    others |= {row["excluded_by"] for row in rows[Exclusion]}
     for worker in sorted(others | makers.keys()):
         insert_new(session, Worker, id=worker, source=makers.get(worker, "imported"))
     for name in sorted(snapshots):
@@ -102,7 +106,7 @@ def _insert(session: Session, lines: Iterable[tuple[Line, str]]) -> list[int]:
 def _take(fields: Fields, rows: dict[type[Base], list[Record]], makers: dict[str, str]) -> None:
     fields.one_of("record", (RECORD,))
     source, turns = fields.text("source"), fields.items("turns")
-    ratings, flags = fields.items("ratings"), fields.items("flags")
+    ratings, flags, exclusions = (fields.items(name) for name in ("ratings", "flags", "exclusions"))
     conversation = _row(Conversation, fields)
     makers[conversation["worker_id"]] = source
     rows[Conversation].append(conversation)
@@ -116,6 +120,7 @@ def _take(fields: Fields, rows: dict[type[Base], list[Record]], makers: dict[str
         rows[Judgment] += [_row(Judgment, Fields(one, inner.where), {"turn_id": row["id"]}) for one in judgments]
     rows[Rating] += [_row(Rating, Fields(one, fields.where), of_conversation) for one in ratings]
     rows[Flag] += [_row(Flag, Fields(one, fields.where), of_conversation) for one in flags]
+    rows[Exclusion] += [_row(Exclusion, Fields(one, fields.where)) for one in exclusions]
 
 
 def _row(kind: type[Base], fields: Fields, known: Record | None = None) -> Record:

@@ -82,6 +82,8 @@ class OthersTurns:
         candidates = list(self._session.scalars(self._candidates(reason, now)))
         self._lots.shuffle(candidates)
         for turn_id in candidates:
+            if not self._is_mine_to_take(turn_id, reason, now):
+                continue
             swapped = self._lots.random() < 0.5
             if insert_new(
                 self._session, Assignment, turn_id=turn_id, worker_id=me, purpose=self._purpose, reason=reason,
@@ -142,6 +144,12 @@ class OthersTurns:
         Audit(self._session).append(me, "judge", f"judgment {row.id}", {"digest": judgment_digest(row)})
         return row.id
 
+    def _is_mine_to_take(self, turn_id: int, reason: CheckReason, now: float) -> bool:
+        """Whether a candidate is still free, and held until the commit: of two who look at once, one takes it."""
+        held = select(Turn.id).where(Turn.id == turn_id).with_for_update(skip_locked=True)
+        free = self._candidates(reason, now).where(Turn.id == turn_id)
+        return self._session.scalar(held) is not None and self._session.scalar(free) is not None
+
     def _candidates(self, reason: CheckReason, now: float) -> Select[int]:
         me = self._principal.worker_id
         busy = exists().where(
@@ -167,7 +175,7 @@ class OthersTurns:
         )
 
     def _modes(self) -> tuple[Mode, ...]:
-        """Nobody is shown red-team answers who has not agreed to it."""
+        """Nobody is shown red-team answers who does no red-team work."""
         if self._purpose == "review" or self._principal.has("red_team_worker"):
             return ("helpful", "compare", "red_team")
         return ("helpful", "compare")

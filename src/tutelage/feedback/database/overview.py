@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Executable, and_, case, cast, func, or_, sele
 from sqlalchemy.orm import Session, aliased
 
 from tutelage.dialogue import Question
+from tutelage.feedback.database.hours import in_earnest
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.tables import (
     Conversation,
@@ -35,7 +36,7 @@ LEANING = 0.02  # what the interval of the left side's share may miss one half b
 
 @dataclass(frozen=True, slots=True)
 class WorkerNumbers:
-    """A worker and what they did; shares are None before the first judgment.
+    """A worker and what they did, practice apart; shares are None before the first judgment.
 
     Attributes:
         median_s: median seconds from the sight of both answers to the click.
@@ -146,7 +147,7 @@ class Overview:
         keys = (Judgment.question, monday, Judgment.strength, Judgment.side)
         numbers, clicks = DataNumbers(), Counter[tuple[Question, str]]()
         for question, week, strength, side, count in self._session.execute(
-            select(*keys, func.count()).where(Judgment.stands, Judgment.purpose == "own").group_by(*keys)
+            select(*keys, func.count()).where(Judgment.stands, Judgment.purpose == "own", in_earnest()).group_by(*keys)
         ):
             numbers.weeks.setdefault(week * WEEK + FIRST_MONDAY, Counter())[question] += count
             numbers.strengths.setdefault(question, Counter())[strength or 0] += count
@@ -224,7 +225,7 @@ def _judgments(ids: Sequence[str]) -> Executable:
             func.row_number().over(partition_by=of, order_by=(untimed, Judgment.milliseconds)).label("place"),
             func.count(Judgment.milliseconds).over(partition_by=of).label("of"),
         )
-        .where(Judgment.worker_id.in_(ids), Judgment.stands)
+        .where(Judgment.worker_id.in_(ids), Judgment.stands, in_earnest())
         .subquery()
     )  # fmt: skip
     extreme, left = (func.avg(case((so, 1.0), else_=0.0)) for so in (ranked.c.strength == 4, ranked.c.side == "a"))

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations
 from random import Random
 from typing import Any
 
@@ -49,7 +49,7 @@ def draw_pair(session: Session, mode: Mode, random: Random) -> tuple[Snapshot | 
     """
     if mode == "practice":
         return None, None
-    active = list(session.scalars(select(Snapshot).where(Snapshot.status == "active", Snapshot.weight > 0)))
+    active = _active(session)
     if not active:
         raise Unavailable("no model is deployed")
     if mode == "compare":
@@ -59,11 +59,20 @@ def draw_pair(session: Session, mode: Mode, random: Random) -> tuple[Snapshot | 
     return pair[0], pair[1]
 
 
+def may_compare(session: Session) -> bool:
+    """Whether two snapshots answer."""
+    return len(_active(session)) > 1
+
+
+def _active(session: Session) -> list[Snapshot]:
+    return list(session.scalars(select(Snapshot).where(Snapshot.status == "active", Snapshot.weight > 0)))
+
+
 def _least_met(session: Session, active: Sequence[Snapshot], random: Random) -> list[Snapshot]:
     if len(active) < 2:
         raise Unavailable("only one model is deployed: there is nothing to compare")
     met = meetings(session, "compare")
-    pairs = [pair for pair in combinations_with_replacement(active, 2) if pair[0] is not pair[1]]
+    pairs = list(combinations(active, 2))
     fewest = min(met[_names(pair)] for pair in pairs)
     pair = list(random.choice([pair for pair in pairs if met[_names(pair)] == fewest]))
     random.shuffle(pair)

@@ -24,6 +24,10 @@ def require_scores(scores: Mapping[str, int | None]) -> None:
             raise ValueError(f"{name} runs from 1 to 5, not {score}")
 
 
+def _is_rated(row: Conversation) -> bool:
+    return row.state == ConversationState.ENDED and row.mode in RATED_MODES
+
+
 class Ratings:
     """Finished dialogues that the principal may rate, without a word of who wrote them or what was chosen."""
 
@@ -63,7 +67,7 @@ class Ratings:
         def act() -> int:
             found = self._session.get(Conversation, conversation_id)
             me = self._principal.worker_id
-            if found is None or found.worker_id == me or found.state != ConversationState.ENDED:
+            if found is None or found.worker_id == me or not _is_rated(found):
                 raise NotFound(f"no finished dialogue {conversation_id}")
             before = select(Rating.rating).where(Rating.conversation_id == found.id, Rating.worker_id == me)
             if (stored := self._session.scalar(before)) is not None:

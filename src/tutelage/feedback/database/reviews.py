@@ -14,6 +14,7 @@ from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.tables import Conversation, Exclusion, Flag, Judgment, Review, Turn, Verdict, Worker
 from tutelage.feedback.database.texts import LONGEST_COMMENT, written
 from tutelage.feedback.database.thread import Thread, thread_of
+from tutelage.feedback.database.workers import Workers
 
 SubjectKind = Literal["worker", "conversation", "turn"]
 
@@ -50,8 +51,14 @@ class Reviews:
         agreed = self._session.scalar(theirs) == mine.chosen_id
         return Opened(conversation.worker_id, thread_of(self._session, conversation), agreed)
 
-    def decide(self, turn_id: int, writing: Verdict, judging: Verdict, remark: str = "", *, key: str) -> int:
+    def decide(
+        self, turn_id: int, writing: Verdict, judging: Verdict, remark: str = "", message: str = "", *, key: str
+    ) -> int:
         """Store the verdict on a turn, on the writing and on the judging apart; returns its id.
+
+        Args:
+            remark: for other reviewers.
+            message: what the worker is told; nothing where it is empty.
 
         Raises:
             NotFound: the principal has not judged this turn as a check.
@@ -70,12 +77,16 @@ class Reviews:
             )  # fmt: skip
             self._session.add(row)
             self._session.flush()
+            if message.strip():
+                conversation = self._session.get_one(Turn, turn_id).conversation_id
+                theirs = self._session.get_one(Conversation, conversation).worker_id
+                Workers(self._session, self._principal).note(theirs, message, conversation)
             Audit(self._session).append(
                 self._principal.worker_id, "review", f"turn {turn_id}", {"writing": writing, "judging": judging}
             )
             return row.id
 
-        return once(self._session, self._principal, key, ("review", turn_id, writing, judging, words), act)
+        return once(self._session, self._principal, key, ("review", turn_id, writing, judging, words, message), act)
 
     def exclude(self, kind: SubjectKind, subject: str, reason: str) -> None:
         """Leave a worker, a conversation or a turn out of every later export; nothing is deleted."""

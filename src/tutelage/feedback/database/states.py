@@ -27,13 +27,3 @@ class TurnState(StrEnum):
     """A judgment stands, and the thread goes on from the chosen answer."""
     SKIPPED = "skipped"
     """The worker would not judge; the thread goes on as if the turn had not been."""
-
-
-TURN_STEPS: dict[TurnState, frozenset[TurnState]] = {
-    TurnState.ASKED: frozenset({TurnState.ANSWERING, TurnState.SKIPPED}),
-    TurnState.ANSWERING: frozenset({TurnState.ANSWERING, TurnState.ANSWERED, TurnState.ASKED, TurnState.SKIPPED}),
-    TurnState.ANSWERED: frozenset({TurnState.JUDGED, TurnState.SKIPPED}),
-    TurnState.JUDGED: frozenset({TurnState.ANSWERED}),
-    TurnState.SKIPPED: frozenset(),
-}
-"""The states that may follow each; `answering` follows itself when a lease has ended and another takes the turn."""

@@ -52,9 +52,9 @@ class Profile:
         return self._session.get_one(Worker, self._principal.worker_id).declined_topics
 
     def entries(self) -> list[Entry]:
-        """How the principal came from platforms, the latest first."""
+        """How the principal came from platforms, the first first."""
         mine = select(Entry).where(Entry.worker_id == self._principal.worker_id)
-        return list(self._session.scalars(mine.order_by(Entry.created.desc())))
+        return list(self._session.scalars(mine.order_by(Entry.created)))
 
     def try_qualification(
         self, interface: Interface, answers: dict[str, Any], score: float, writing: str, passed: bool | None
@@ -98,9 +98,9 @@ class Workers:
         self._session = session
         self._principal = principal
 
-    def all(self) -> list[Worker]:
-        """The workers, the newest first."""
-        return list(self._session.scalars(select(Worker).order_by(Worker.created.desc())))
+    def has_admin(self) -> bool:
+        """Whether anybody is an administrator."""
+        return self._session.scalar(select(WorkerRole.worker_id).where(WorkerRole.role == "admin").limit(1)) is not None
 
     def get(self, worker_id: str) -> Worker:
         row = self._session.get(Worker, worker_id)

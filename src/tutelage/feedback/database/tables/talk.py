@@ -85,6 +85,7 @@ class Turn(Base):
         UniqueConstraint("conversation_id", "ordinal"),
         CheckConstraint("ordinal >= 1", name="ordinal_from_one"),
         CheckConstraint("text <> ''", name="text_not_empty"),
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -112,6 +113,7 @@ class Response(Base):
         CheckConstraint("finished = (text IS NOT NULL)", name="finished_has_text"),
         CheckConstraint("finished = (finish IS NOT NULL)", name="finished_has_finish"),
         CheckConstraint("(slot = 'edit') = (edited_from IS NOT NULL)", name="edit_has_original"),
+        {"sqlite_autoincrement": True},
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -154,6 +156,7 @@ class Judgment(Base):
             "(side IS NULL) = (strength IS NULL) AND (side IS NULL) = (chosen_id IS NULL)"
             " AND (side IS NULL) = (other_id IS NULL)", name="whole_or_undone"),
         CheckConstraint("side IS NOT NULL OR NOT stands", name="undone_never_stands"),
+        {"sqlite_autoincrement": True},
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -56,6 +56,7 @@ TABLES = (
         CheckConstraint("ordinal >= 1", name="ordinal_from_one"),
         CheckConstraint("text <> ''", name="text_not_empty"),
         UniqueConstraint("conversation_id", "ordinal"),
+        sqlite_autoincrement=True,  # what was erased leaves no number to another
     ),
     Table(
         "responses",
@@ -85,6 +86,7 @@ TABLES = (
             sqlite_where=text("slot <> 'edit'"),
             postgresql_where=text("slot <> 'edit'"),
         ),
+        sqlite_autoincrement=True,  # what was erased leaves no number to another
     ),
     Table(
         "judgments",
@@ -135,6 +137,7 @@ TABLES = (
             sqlite_where=text("stands"),
             postgresql_where=text("stands"),
         ),
+        sqlite_autoincrement=True,  # what was erased leaves no number to another
     ),
     Table(
         "ratings",
