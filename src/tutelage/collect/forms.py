@@ -19,7 +19,7 @@ class Sent(BaseModel):
 class Keyed(Sent):
     """A form that may arrive twice (a lost connection, an impatient click) and is carried out once."""
 
-    key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
+    key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY, pattern="^[ -~]+$")]
 
 
 LARGEST_TURN = 2**31 - 1
