@@ -51,7 +51,9 @@ def test_an_answer_depends_on_its_own_request_alone(tiny: Trunk, places: dict[st
     for ticket, side in enumerate(asked):
         engine.submit(100 + ticket, PROMPT, side)
         assert run(engine)[100 + ticket] == together[ticket]
-    assert len({whole for _, whole in together.values()}) == len(asked)
+    texts = [whole for _, whole in together.values()]
+    assert len({tuple(texts[at : at + 2]) for at in (0, 2, 4)}) == len(places)
+    assert texts[::2] != texts[1::2]
     assert all(pieces == whole and whole.strip() for pieces, whole in together.values())
 
 
