@@ -81,10 +81,9 @@ def arithmetic(trunk: Trunk, tokens: int) -> float:
     return tokens * (4.0 * linear + 6.0 * low_rank)
 
 
-def matmul_peak(trunk: Trunk, size: int = 2048) -> float:
+def matmul_peak(trunk: Trunk) -> float:
     """Operations a second of a large square matrix product in the trunk's number format, the best of several."""
-    if trunk.device.type == "cuda":
-        size = 8192
+    size = 8192 if trunk.device.type == "cuda" else 2048
     a, b = (torch.randn(size, size, dtype=trunk.dtype, device=trunk.device) for _ in range(2))
     return 2 * size**3 / min(timed(lambda: a @ b) for _ in range(8))
 

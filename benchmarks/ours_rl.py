@@ -4,10 +4,10 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from ours_pm import WORK, matmul_peak, timed
 
 from tutelage.corpus.prompts import load_prompts
 from tutelage.dialogue import SamplingParameters
@@ -23,7 +23,6 @@ from tutelage.training.ppo import train_on_reward
 from tutelage.training.prompt_order import PromptSource
 from tutelage.training.rollouts import PreferenceModel
 
-WORK = Path(__file__).parent / ".work"
 PROMPTS, SAMPLES, TOKENS, TEMPERATURE, SINGLE = 32, 4, 64, 0.7, 4
 PPO_PROMPTS, PPO_TOKENS, RANK, LEARNING_RATE, KL_WEIGHT = 8, 48, 16, 1e-4, 0.05
 
@@ -103,21 +102,6 @@ def bandwidth(device: torch.device) -> float:
     """Bytes a second that are read from memory, the best of several sums over 512 MB."""
     many = torch.ones(2**27, device=device)
     return many.numel() * 4 / min(timed(many.sum) for _ in range(5))
-
-
-def matmul_peak(trunk: Trunk) -> float:
-    """Operations a second of a large square matrix product in the trunk's number format, the best of several."""
-    size = 8192 if trunk.device.type == "cuda" else 2048
-    a, b = (torch.randn(size, size, dtype=trunk.dtype, device=trunk.device) for _ in range(2))
-    return 2 * size**3 / min(timed(lambda: a @ b) for _ in range(8))
-
-
-def timed(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def ppo(trunk: Trunk, steps: int) -> dict[str, Any]:
