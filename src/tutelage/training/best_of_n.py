@@ -8,7 +8,6 @@ P prompts, N samples a prompt.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +21,12 @@ from tutelage.sampling.sampler import Sample, sample
 from tutelage.statistics.best_of import best_of_curve, best_of_kl
 from tutelage.statistics.intervals import mean_interval
 from tutelage.training.advantages import Floats
+from tutelage.training.checkpoint import Metrics
 from tutelage.training.demonstrations import Demonstration, DemonstrationSettings, train_on_demonstrations
 from tutelage.training.losses import kl_T
 from tutelage.training.rollouts import PreferenceModel, shown_ids
 from tutelage.training.watching import text_measures
 
-Metrics = dict[str, Any]
 ROW_BRANCHES = 8  # answers that share their prompt's row when they are scored: attention costs the row's length squared
 PROMPTS_AT_ONCE = 8  # prompts between two reports of progress
 

@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +20,11 @@ from tutelage.modeling.encoding import Encoder
 from tutelage.modeling.rows import Rows, shared_beginning
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
+from tutelage.training.checkpoint import Metrics
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.packing import Ids, equal_steps, packed_rows
 from tutelage.training.schedule import rate_factor
 
-Metrics = dict[str, Any]
 TOO_LONG = "the dialogue is longer than max_tokens"
 
 
