@@ -17,14 +17,13 @@ from tutelage.plumbing.progress import progress_bar
 
 if TYPE_CHECKING:
     from tutelage.dialogue import SamplingParameters
+    from tutelage.modeling.encoding import Ids
     from tutelage.modeling.trunk import Trunk
     from tutelage.training.best_of_n import Choice
     from tutelage.training.rollouts import PreferenceModel
 
 SPLIT_SALT = "train best-of-n --held-out"  # the same always: a prompt never changes its side
 SHOWN_K = (1, 2, 4, 8, 16, 32, 64)
-
-Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class TrainBestOfN:
         heldout = load_preference_model(trunk, self.heldout_pm, "heldout") if self.heldout_pm else None
         return trunk, load_preference_model(trunk, self.pm, "train_pm"), heldout
 
-    def _read(self, trunk: "Trunk") -> tuple[list[Ids], list[Ids]]:
+    def _read(self, trunk: "Trunk") -> "tuple[list[Ids], list[Ids]]":
         """Prompts to learn from and those held out, by first human turn."""
         from tutelage.corpus.splits import bucket
         from tutelage.corpus.training_prompts import read_training_prompts
@@ -165,7 +164,7 @@ class TrainBestOfN:
     def _choose(
         self,
         trunk: "Trunk",
-        prompts: list[Ids],
+        prompts: "list[Ids]",
         parameters: "SamplingParameters",
         train_pm: "PreferenceModel",
         heldout: "PreferenceModel | None",
@@ -178,7 +177,7 @@ class TrainBestOfN:
     def _measure(
         self,
         trunk: "Trunk",
-        apart: list[Ids],
+        apart: "list[Ids]",
         parameters: "SamplingParameters",
         train_pm: "PreferenceModel",
         heldout: "PreferenceModel | None",

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from tutelage.corpus.hhh import HHHCategory, HHHPair
 from tutelage.dialogue import Message
-from tutelage.modeling.encoding import Encoder
+from tutelage.modeling.encoding import Encoder, Ids
 from tutelage.modeling.passes import branch_logprobs
 from tutelage.modeling.rows import Group, token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed
 from tutelage.statistics.calibration import accuracy
 from tutelage.statistics.intervals import Interval
-from tutelage.training.passages import Ids, around_turn
+from tutelage.training.passages import around_turn
 from tutelage.training.teacher import PASS_TOKENS, Prompted
 
 Floats = NDArray[np.float64]

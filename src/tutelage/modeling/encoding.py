@@ -10,6 +10,8 @@ from typing import Any, Literal
 from tutelage.dialogue import Prompt, Response
 from tutelage.plumbing.errors import InputError
 
+Ids = tuple[int, ...]
+
 HUMAN_MARK, ASSISTANT_MARK = "\n\nHuman:", "\n\nAssistant:"
 SLOT = "\ue000"  # a character of private use: where a chat template is to put a turn's text
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tutelage.dialogue import Dialogue, Prompt, Response
-from tutelage.modeling.encoding import Encoder
+from tutelage.modeling.encoding import Encoder, Ids
 from tutelage.modeling.rows import Rows, shared_beginning
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.checkpoint import Metrics
 from tutelage.training.optimizer import MasterAdamW
-from tutelage.training.packing import Ids, equal_steps, packed_rows
+from tutelage.training.packing import equal_steps, packed_rows
 from tutelage.training.schedule import rate_factor
 
 TOO_LONG = "the dialogue is longer than max_tokens"

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.modeling.encoding import Ids
 from tutelage.modeling.rows import Group, Rows
 from tutelage.modeling.trunk import Trunk
 
 ROW_TOKENS = 512  # a row is filled up to here: longer ones cost more attention than they save of the common beginning
-
-Ids = tuple[int, ...]
 
 
 def packed_rows(

@@ -15,13 +15,12 @@ import numpy as np
 from tutelage.corpus.splits import bucket
 from tutelage.corpus.texts import pieces
 from tutelage.dialogue import Dialogue, Message, Prompt, Response
-from tutelage.modeling.encoding import Encoder
+from tutelage.modeling.encoding import Encoder, Ids
 
 PIECE = 5  # characters of text cut for each token of a passage: a little more than it will hold
 SPLIT_SALT = "distillation, held out"  # the same always: a passage never changes its side
 ENTANGLED = "the tokens depend on what stands around the passage"
 
-Ids = tuple[int, ...]
 PassageKind = Literal["text", "dialogue"]
 
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.modeling.encoding import Ids
 from tutelage.plumbing.errors import InputError
 from tutelage.training.policy_settings import PolicySettings
-
-Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tutelage.dialogue import Response, SamplingParameters
-from tutelage.modeling.encoding import Encoder
+from tutelage.modeling.encoding import Encoder, Ids
 from tutelage.modeling.heads import ScoreHead
 from tutelage.modeling.passes import branch_logprobs, score_branches, score_with_features
 from tutelage.modeling.rows import Group
@@ -25,7 +25,6 @@ from tutelage.sampling.sampler import Sample, sample
 from tutelage.training.advantages import Floats
 from tutelage.training.losses import kl_T
 from tutelage.training.policy_settings import KLEstimator
-from tutelage.training.prompt_order import Ids
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tutelage.dialogue import Message
+from tutelage.modeling.encoding import Ids
 from tutelage.modeling.rows import token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import replacing
 from tutelage.sampling.cache import PromptCache, hidden_PSD
-from tutelage.training.passages import Ids, Passage, PassageKind, around_turn
+from tutelage.training.passages import Passage, PassageKind, around_turn
 
 KEPT = 50
 PASS_TOKENS = 2048  # passage tokens that pass the trunk at once
