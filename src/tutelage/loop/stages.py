@@ -19,9 +19,9 @@ from tutelage.corpus.records import (
     response_to_record,
 )
 from tutelage.corpus.splits import split_by_prompt
-from tutelage.dialogue import Comparison, Judgment, Response, comparison_from_judgment
+from tutelage.dialogue import Comparison, Judgment, Response
 from tutelage.evaluation.preference import score_in_parts
-from tutelage.evaluation.tournament import hold_tournament
+from tutelage.evaluation.tournament import duels, hold_tournament
 from tutelage.feedback.crowd import QUESTION_OF, make_crowd
 from tutelage.loop.recipe import Recipe
 from tutelage.loop.run import content_hash
@@ -140,14 +140,9 @@ def read_judgments(*places: Path) -> list[Judgment]:
 
 def freeze(judgments: Sequence[Judgment], heldout_share: float) -> tuple[list[Comparison], list[Comparison], int]:
     """Comparisons for the train-PM, those kept apart by prompt for the held-out PM, and how many said nothing."""
-    comparisons, equal = [], 0
-    for judgment in judgments:
-        try:
-            comparisons.append(comparison_from_judgment(judgment))
-        except ValueError:
-            equal += 1
+    comparisons = duels(judgments)
     train, heldout = split_by_prompt(comparisons, heldout_share, HELDOUT_SALT)
-    return train, heldout, equal
+    return train, heldout, len(judgments) - len(comparisons)
 
 
 def train_preference(workshop: Workshop, collected: Sequence[Path], number: int, heldout: bool, place: Path) -> None:

@@ -21,6 +21,7 @@ from tutelage.modeling.rows import Group
 from tutelage.modeling.snapshot import load_snapshot, read_card
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
+from tutelage.statistics.calibration import accuracy, log_loss
 from tutelage.training.checkpoint import Checkpoints, Metrics, Progress
 from tutelage.training.losses import Sum, preference_loss
 from tutelage.training.optimizer import MasterAdamW
@@ -199,13 +200,18 @@ def _go_on(
 def _held_out(
     trunk: Trunk, adapter: str, head: ScoreHead, comparisons: Sequence[Comparison], max_tokens: int
 ) -> Metrics:
-    """Loss and accuracy on comparisons that are not trained on."""
+    """Loss and accuracy on comparisons that are not trained on.
+
+    Raises:
+        InputError: none of them fits into a row.
+    """
     scores_P2, _ = score_comparisons(trunk, adapter, head, comparisons, max_tokens)
     differences = (scores_P2[:, 0] - scores_P2[:, 1])[np.isfinite(scores_P2).all(axis=1)]
-    return {
-        "held_out_loss": float(np.logaddexp(0, -differences).mean()),
-        "held_out_accuracy": float(((differences > 0) + 0.5 * (differences == 0)).mean()),
-    }
+    if not len(differences):
+        raise InputError(
+            f"no held-out comparison fits into {max_tokens} tokens; raise max_tokens, or set eval_every to 0"
+        )
+    return {"held_out_loss": log_loss(differences), "held_out_accuracy": accuracy(differences).value}
 
 
 def _stalled(metrics: Sequence[Metrics], patience: int) -> bool:
