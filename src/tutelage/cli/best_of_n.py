@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tutelage.cli import policies
-from tutelage.cli.options import require_place, settings_from
+from tutelage.cli.options import named_as_options, require_place, settings_from
 from tutelage.cli.policies import ADAPTER
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
@@ -78,7 +78,6 @@ class TrainBestOfN:
         from tutelage.plumbing.machine import keep_freed_memory
 
         keep_freed_memory()
-        from tutelage.corpus.fields import refused_as_input
         from tutelage.dialogue import SamplingParameters
         from tutelage.plumbing.files import replacing, sha256, write_jsonl
         from tutelage.training.best_of_n import best_of_table, learn_from_best
@@ -86,7 +85,7 @@ class TrainBestOfN:
 
         if self.n < 2:
             raise InputError(f"--n must be at least 2, not {self.n}")
-        with refused_as_input("sampling"):
+        with named_as_options():
             parameters = SamplingParameters(self.temperature, max_tokens=self.max_tokens)
         settings = settings_from(self, DemonstrationSettings)
         require_place(self.out, self.overwrite)

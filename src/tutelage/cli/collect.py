@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
+from tutelage.cli.options import named_as_options
+
 if TYPE_CHECKING:
     from tutelage.collect.engines import EngineSettings
     from tutelage.collect.settings import Settings
@@ -90,10 +92,8 @@ class Collect:
             raise InputError(f"--port must lie between 1 and {2**16 - 1}, not {self.port}")
         if self.processes < 1:
             raise InputError(f"--processes must be at least 1, not {self.processes}")
-        try:
+        with named_as_options():
             sampling = SamplingParameters(self.temperature, max_tokens=self.max_tokens)
-        except ValueError as error:
-            raise InputError(f"--temperature, --max-tokens: {error}") from error
         database = Database(settings.database)
         upgrade(database)
         if self.demo:
@@ -116,9 +116,8 @@ class Collect:
 
     def _settings(self) -> "Settings":
         from tutelage.collect.settings import RedTeamCaps, Settings
-        from tutelage.plumbing.errors import InputError
 
-        try:
+        with named_as_options():
             caps = RedTeamCaps(self.red_team.minutes, self.red_team.pause_minutes, self.red_team.daily_minutes)
             return Settings(
                 database=self.database or ("demo.db" if self.demo else "feedback.db"),
@@ -126,9 +125,6 @@ class Collect:
                 support=self.support, hotline=self.hotline, qualification=self.qualification,
                 completion_choices=self.completion_choices, red_team=caps,
             )  # fmt: skip
-        except ValueError as error:
-            name, said = str(error).split(" ", 1)
-            raise InputError(f"--{name.replace('_', '-')} {said}") from error
 
     def _snapshots(self) -> dict[str, str | None]:
         """Name → directory of all that answers; the base itself has none."""

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from tutelage.cli import policies
-from tutelage.cli.options import require_place, settings_from
+from tutelage.cli.options import require_place, require_writable, settings_from
 from tutelage.cli.policies import ADAPTER
-from tutelage.cli.score import require_writable, show_drops
+from tutelage.cli.score import show_drops
 from tutelage.dialogue import Message
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from tutelage.cli.options import named_as_options
 from tutelage.dialogue import SamplingParameters
 from tutelage.plumbing.errors import InputError
 
@@ -50,13 +51,10 @@ class Drawing:
         """Raises InputError where an option cannot be."""
         if self.seed < 0:
             raise InputError(f"--seed must be at least 0, not {self.seed}")
-        try:
+        with named_as_options():
             return SamplingParameters(
                 self.temperature, self.top_p, self.max_tokens, self.stop, self.top_k, self.min_p, self.stop_tokens
             )
-        except ValueError as error:
-            name, said = str(error).split(" ", 1)
-            raise InputError(f"--{name.replace('_', '-')} {said}") from error
 
     def policy(self) -> "Policy":
         """The model, loaded."""

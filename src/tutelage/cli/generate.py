@@ -10,8 +10,8 @@ import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
+from tutelage.cli.options import named_as_options, require_writable
 from tutelage.cli.sample import printable
-from tutelage.cli.score import require_writable
 from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.plumbing.progress import progress_bar
 
@@ -53,7 +53,6 @@ class DataGeneratePrompts:
     """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
-        from tutelage.corpus.fields import refused_as_input
         from tutelage.corpus.generated import as_items
         from tutelage.corpus.prompts import item_to_record
         from tutelage.dialogue import SamplingParameters
@@ -61,7 +60,7 @@ class DataGeneratePrompts:
 
         if self.count < 1 or self.seed < 0:
             raise InputError(f"--count must be at least 1 and --seed at least 0, not {self.count} and {self.seed}")
-        with refused_as_input("sampling"):
+        with named_as_options():
             parameters = SamplingParameters(self.temperature, self.top_p, self.max_tokens)
         require_writable(self.out.resolve().parent)
         examples = self._examples()

@@ -31,6 +31,7 @@ from tutelage.cli.feedback import (
 )
 from tutelage.cli.generate import DataGeneratePrompts
 from tutelage.cli.judge import Judge
+from tutelage.cli.options import named_as_options
 from tutelage.cli.ppo import TrainGRPO, TrainPPO, TrainRLOO
 from tutelage.cli.rate import Rate
 from tutelage.cli.runs import RunsClean, RunsList, RunsShow
@@ -73,10 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Pairs off: a flag has one form, `--json`, without a `--no-json` beside it.
     config = (tyro.conf.FlagCreatePairsOff,)
     try:
-        command = _commands().cli(prog="tutelage", description=DESCRIPTION, args=arguments, config=config)
-    except ValueError as error:  # a settings record refuses what contradicts itself
-        name, said = str(error).split(" ", 1)
-        return _complain(f"--{name.replace('_', '-')} {said}", 2)
+        with named_as_options():
+            command = _commands().cli(prog="tutelage", description=DESCRIPTION, args=arguments, config=config)
+    except InputError as error:
+        return _complain(str(error), 2)
     except BrokenPipeError:
         return 0  # the reader has seen enough of the help
     return execute(command)

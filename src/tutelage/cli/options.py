@@ -1,16 +1,29 @@
-"""From a training command's options to settings, and what is refused before anything is loaded or trained."""
+"""From a command's options to settings, and what is refused before anything is loaded or trained."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tutelage.cli.score import require_writable
 from tutelage.plumbing.errors import InputError
 
 if TYPE_CHECKING:
     from tutelage.modeling.trunk import Trunk
 
 Settings = TypeVar("Settings")
+
+
+@contextmanager
+def named_as_options() -> Iterator[None]:
+    """Turns what a settings record refuses, a `ValueError` that begins with a field's name, into an `InputError` that
+    begins with the option."""
+    try:
+        yield
+    except ValueError as error:
+        name, said = str(error).split(" ", 1)
+        raise InputError(f"--{name.replace('_', '-')} {said}") from error
 
 
 def settings_from(command: Any, kind: type[Settings], **instead: Any) -> Settings:
@@ -24,11 +37,8 @@ def settings_from(command: Any, kind: type[Settings], **instead: Any) -> Setting
     if command.seed < 0:
         raise InputError(f"--seed must be at least 0, not {command.seed}")
     options = {setting.name: getattr(command, setting.name) for setting in fields(kind)}  # type: ignore[arg-type]
-    try:
+    with named_as_options():
         return kind(**(options | instead))
-    except ValueError as error:
-        name, said = str(error).split(" ", 1)
-        raise InputError(f"--{name.replace('_', '-')} {said}") from error
 
 
 def require_room(trunk: "Trunk", max_tokens: int) -> None:
@@ -47,3 +57,19 @@ def require_place(out: Path, overwrite: bool) -> None:
         if not overwrite:
             raise InputError(f"--out {out}: holds a snapshot; name another directory, or replace it by --overwrite")
     require_writable(out.resolve().parent)
+
+
+def require_writable(directory: Path, flag: str = "--out") -> None:
+    """Make the directory and a file in it that vanishes, now rather than after long work.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{directory}: cannot be written ({error.strerror or error}); choose another {flag}"
+        ) from error

@@ -11,9 +11,10 @@ import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
+from tutelage.cli.options import named_as_options, require_writable
 from tutelage.cli.policies import ADAPTER
 from tutelage.cli.policy_run import PolicyRun
-from tutelage.cli.score import require_writable, show_drops
+from tutelage.cli.score import show_drops
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import Bar, progress_bar
 from tutelage.training.policy_settings import GRPOSettings, PolicySettings, PPOSettings, RLOOSettings
@@ -171,12 +172,8 @@ class TrainOnReward:
 
         if self.seed < 0:
             raise InputError(f"--seed must be at least 0, not {self.seed}")
-        for name in (
-            "checkpoint_every",
-            "sample_prompts",
-            *(["max_prompt_tokens"] if self.max_prompt_tokens is not None else []),
-        ):
-            if getattr(self, name) < 1:
+        for name in ("checkpoint_every", "sample_prompts", "max_prompt_tokens"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
         if not self.temperature > 0:
             raise InputError(f"--temperature must be above 0, not {self.temperature}")
@@ -184,11 +181,8 @@ class TrainOnReward:
             raise InputError(f"--sample-every must be at least 0, not {self.sample_every}")
         if late := [step for step in self.snapshot_at if not 1 <= step <= self.settings.steps]:
             raise InputError(f"--snapshot-at {late[0]}: the training has steps 1 to {self.settings.steps}")
-        try:
+        with named_as_options():
             return SamplingParameters(temperature=self.temperature, max_tokens=self.max_tokens, stop=self.stop)
-        except ValueError as error:
-            name, said = str(error).split(" ", 1)
-            raise InputError(f"--{name.replace('_', '-')} {said}") from error
 
     def _cards(self) -> "dict[str, SnapshotCard]":
         """The cards of the models that are named.

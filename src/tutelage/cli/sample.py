@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from tutelage.cli.drawing import Drawing
+from tutelage.cli.options import require_writable
 from tutelage.dialogue import Prompt, Response, SamplingParameters
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
@@ -91,8 +92,6 @@ class SampleCommand(Drawing):
         if self.n > 1 and self.temperature == 0:
             raise InputError(f"--n {self.n}: at --temperature 0 all responses to a prompt are the same; ask for one")
         if self.out is not None:
-            from tutelage.cli.score import require_writable
-
             if self.out.resolve() == self.prompts.resolve():
                 raise InputError(f"--out {self.out}: is the file of prompts; name another")
             require_writable(self.out.resolve().parent)

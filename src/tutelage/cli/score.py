@@ -1,6 +1,5 @@
 """`tutelage score`: what a preference model thinks of comparisons, and how often people agree with it."""
 
-import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
+from tutelage.cli.options import require_writable
 from tutelage.dialogue import Comparison, Kind
 from tutelage.plumbing.errors import InputError
 
@@ -194,22 +194,6 @@ def _agreement(comparisons: list[Comparison], own: Scores, other: Scores) -> dic
         names = f"{own.snapshot} and {other.snapshot}"
         raise InputError(f"{names}: no pair that both have scored; give a larger --max-tokens")
     return {"snapshot": other.snapshot, **asdict(found), "drops": dict(other.drops)}
-
-
-def require_writable(directory: Path, flag: str = "--out") -> None:
-    """Make the directory and a file in it that vanishes, now rather than after long work.
-
-    Raises:
-        InputError: it cannot be made or written.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"{directory}: cannot be written ({error.strerror or error}); choose another {flag}"
-        ) from error
 
 
 def show_quality(console: Console, quality: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.markdown import Markdown
 
-from tutelage.cli.options import require_room
+from tutelage.cli.options import named_as_options, require_room
 
 if TYPE_CHECKING:
     from tutelage.corpus.locate import DataFile
@@ -104,7 +104,7 @@ class StudyCommand:
         if not all(0 <= share <= 1 for share in (*self.shares, self.held_out)):
             raise InputError("--shares and --held-out must lie between 0 and 1")
         card = read_card(self.init) if self.init else None
-        try:
+        with named_as_options():
             return PreferenceSettings(
                 rank=card.rank if card else PreferenceSettings.rank,
                 layers=card.layers if card else self.layers,
@@ -112,8 +112,6 @@ class StudyCommand:
                 max_tokens=self.max_tokens, min_strength=1,
                 learning_rate=self.learning_rate, head_learning_rate=self.head_learning_rate,
             )  # fmt: skip
-        except ValueError as error:
-            raise InputError(str(error)) from error
 
     def _files(self, name: Path | None, kind: "Kind") -> "list[DataFile]":
         from tutelage.corpus.locate import DataFile, data_directory, locate
