@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tutelage.cli.drawing import Drawing
-from tutelage.cli.sample import printable
 from tutelage.dialogue import Message, Prompt
 from tutelage.plumbing.errors import InputError
+from tutelage.report.plain import cleaned
 
 if TYPE_CHECKING:
     from tutelage.sampling.protocol import Sample, Sampler
@@ -44,7 +44,7 @@ class Chat(Drawing):
             prompt = Prompt((*messages, Message("human", text)))
             ids = policy.trunk.encoder.prompt_ids(prompt, columns - self.max_tokens)
             request = engine.submit(ids, parameters, (self.seed, len(messages)))
-            answer = follow(engine, request, lambda news: print(printable(news), end="", file=out, flush=True))
+            answer = follow(engine, request, lambda news: print(cleaned(news), end="", file=out, flush=True))
             print(_remark(answer), file=out)
             if answer.text:
                 messages = [*prompt.messages, Message("assistant", answer.text)]

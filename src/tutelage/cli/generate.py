@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from tutelage.cli.options import named_as_options, require_writable
-from tutelage.cli.sample import printable
 from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.plumbing.progress import progress_bar
+from tutelage.report.plain import cleaned
 
 if TYPE_CHECKING:
     from tutelage.corpus.prompts import PromptItem
@@ -82,7 +82,7 @@ class DataGeneratePrompts:
 
         console = Console()
         for text in result["first"]:
-            console.print(f"  {printable(text)}", markup=False, highlight=False)
+            console.print(f"  {cleaned(text)}", markup=False, highlight=False)
         table = Table("dropped", Column("lines", justify="right"))
         for reason, count in sorted(result["drops"].items()):
             table.add_row(DROPS[reason], str(count))

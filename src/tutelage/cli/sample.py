@@ -14,6 +14,7 @@ from tutelage.cli.options import require_writable
 from tutelage.dialogue import Prompt, Response, SamplingParameters
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
+from tutelage.report.plain import cleaned
 
 if TYPE_CHECKING:
     from tutelage.modeling.policy import Policy
@@ -76,7 +77,7 @@ class SampleCommand(Drawing):
         for record in result["samples"] or ():
             response = record["response"]
             console.print(f"[bold]{record['prompt_id']}[/bold] {record['sample']} ({response['finish']})")
-            console.print(printable(response["text"]), markup=False, highlight=False)
+            console.print(cleaned(response["text"]), markup=False, highlight=False)
         ends = ", ".join(f"{count} {finish}" for finish, count in result["finish"].items())
         console.print(
             f"{result['responses']} responses of {result['policy']} to {result['prompts']} prompts in "
@@ -122,8 +123,3 @@ def _prompt_ids(policy: "Policy", prompts: dict[str, Prompt], parameters: Sampli
                 f"{policy.trunk.name}, {context}; shorten the one or the other"
             )
     return list(ids.values())
-
-
-def printable(text: str) -> str:
-    """Text of a model without what would command a terminal."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
