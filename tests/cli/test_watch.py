@@ -39,13 +39,14 @@ def test_the_page_is_written_beside_the_metrics(run: Path, capsys: pytest.Captur
 def test_a_directory_without_metrics_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in (["rl"], ["watch", "--once"]):
         assert main(["runs", *command, str(tmp_path)]) == 2
-        assert "metrics.jsonl" in capsys.readouterr().err
+        assert "metrics.jsonl: not there; name the directory that a training" in capsys.readouterr().err
 
 
 def test_a_training_before_its_first_step_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "training.json").write_text("{}")
-    assert main(["runs", "watch", str(tmp_path), "--once"]) == 0
-    assert "No step with a reward has been made yet." in capsys.readouterr().out
+    for command in (["rl"], ["watch", "--once"]):
+        assert main(["runs", *command, str(tmp_path)]) == 0
+        assert "No step with a reward has been made yet." in capsys.readouterr().out
 
 
 def test_once_shows_it_as_it_stands(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

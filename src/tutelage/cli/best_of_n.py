@@ -14,6 +14,7 @@ from tutelage.cli.options import named_as_options, require_place, settings_from
 from tutelage.cli.policies import ADAPTER
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
+from tutelage.report.plain import MISSING, bracketed
 
 if TYPE_CHECKING:
     from tutelage.dialogue import SamplingParameters
@@ -119,15 +120,16 @@ class TrainBestOfN:
         table = Table("best of", "KL (nats)", "score, 95% interval", "by the held-out PM")
         for row in result["best_of"]:
             if row["k"] in (*SHOWN_K, self.n):
-                heldout = _interval(row["heldout_reward"]) if "heldout_reward" in row else "not measured"
-                table.add_row(str(row["k"]), f"{row['kl']:.2f}", _interval(row["reward"]), heldout)
+                heldout = bracketed(row["heldout_reward"], "+.2f") if "heldout_reward" in row else MISSING
+                table.add_row(str(row["k"]), f"{row['kl']:.2f}", bracketed(row["reward"], "+.2f"), heldout)
         console.print(table)
         console.print(f"learnt from {result['prompts']} favourites of {result['answers']} answers", highlight=False)
         for when, name in (("before", "base"), ("after", "policy")):
             if result["held_out"]:
                 row = result["held_out"][when]
+                score = bracketed(row["reward"], "+.2f")
                 console.print(
-                    f"{name} on {result['held_out']['prompts']} held-out prompts: score {_interval(row['reward'])}, "
+                    f"{name} on {result['held_out']['prompts']} held-out prompts: score {score}, "
                     f"KL {row['kl']:.1f} nats, {row['length']:.0f} tokens, {row['truncated']:.0%} cut off"
                 )
         console.print(f"snapshot {result['snapshot']}: {result['out']}", highlight=False)
@@ -192,7 +194,3 @@ class TrainBestOfN:
                 for when, adapter in (("before", None), ("after", ADAPTER))
             },
         }
-
-
-def _interval(record: dict[str, float]) -> str:
-    return f"{record['value']:+.2f} [{record['low']:+.2f}, {record['high']:+.2f}]"

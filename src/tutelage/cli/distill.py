@@ -18,6 +18,7 @@ from tutelage.cli.score import show_drops
 from tutelage.dialogue import Message
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
+from tutelage.report.plain import bracketed
 
 if TYPE_CHECKING:
     from tutelage.modeling.trunk import Trunk
@@ -263,7 +264,7 @@ def _kl_table(held_out: Mapping[str, Any]) -> Table:
     columns = (Column(name, justify="right") for name in ("passages", "before", "after"))
     table = Table("KL to the teacher", *columns)
     for part, when in held_out.items():
-        shown = (f"{kl['value']:.4f} [{kl['low']:.4f}, {kl['high']:.4f}]" for kl in (when["before"], when["after"]))
+        shown = (bracketed(kl, ".4f") for kl in (when["before"], when["after"]))
         table.add_row(f"held-out: {part}", str(when["before"]["passages"]), *shown)
     return table
 
@@ -272,7 +273,5 @@ def _hhh_table(hhh: Mapping[str, Any]) -> Table:
     parts = list(hhh["plain"])
     table = Table("HHH pairs", *(Column(part, justify="right") for part in parts))
     for model, shares in hhh.items():
-        whole = shares["all"]
-        shown = [f"{whole['value']:.1%} [{whole['low']:.1%}, {whole['high']:.1%}]"]
-        table.add_row(model, *shown, *(f"{shares[part]['value']:.1%}" for part in parts[1:]))
+        table.add_row(model, bracketed(shares["all"], ".1%"), *(f"{shares[part]['value']:.1%}" for part in parts[1:]))
     return table

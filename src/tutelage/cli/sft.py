@@ -16,6 +16,7 @@ from tutelage.cli.score import show_drops
 from tutelage.dialogue import Dialogue
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
+from tutelage.report.plain import bracketed
 
 if TYPE_CHECKING:
     from tutelage.modeling.trunk import Trunk
@@ -121,12 +122,8 @@ class TrainSFT:
             f"loss of the last steps {result['final_loss']:.3f} nats a token"
         )
         if result["held_out"]:
-            before, after = (result["held_out"][when] for when in ("before", "after"))
-            console.print(
-                f"held-out dialogues ({result['held_out']['dialogues']}): {before['value']:.3f} "
-                f"[{before['low']:.3f}, {before['high']:.3f}] before, {after['value']:.3f} "
-                f"[{after['low']:.3f}, {after['high']:.3f}] after"
-            )
+            before, after = (bracketed(result["held_out"][when], ".3f") for when in ("before", "after"))
+            console.print(f"held-out dialogues ({result['held_out']['dialogues']}): {before} before, {after} after")
         show_drops(console, result["drops"])
         console.print(f"snapshot {result['snapshot']}: {result['out']}", highlight=False)
 

@@ -61,7 +61,7 @@ class RunsWatch:
     """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
-        from tutelage.report.rl_page import findings
+        from tutelage.report.rl_page import findings, read_steps
 
         if self.every <= 0:
             raise InputError(f"--every must be above 0, not {self.every}")
@@ -72,12 +72,13 @@ class RunsWatch:
 
     def show(self, result: dict[str, Any]) -> None:
         if self.once:
+            from tutelage.report.rl_page import read_steps
             from tutelage.report.terminal import live_view
 
             Console().print(live_view(read_steps(self.directory)))
 
     def _follow(self) -> None:
-        from tutelage.report.rl_page import is_finished
+        from tutelage.report.rl_page import is_finished, read_steps
         from tutelage.report.terminal import live_view
 
         with Live(live_view(read_steps(self.directory)), console=Console(), auto_refresh=False) as live:
@@ -87,17 +88,3 @@ class RunsWatch:
                     live.update(live_view(read_steps(self.directory)), refresh=True)
             except KeyboardInterrupt:
                 return
-
-
-def read_steps(directory: Path) -> list[dict[str, Any]]:
-    """The steps so far: the file is replaced whole after every one. A training that has begun may have none yet.
-
-    Raises:
-        InputError: no training writes there.
-    """
-    from tutelage.plumbing.files import read_jsonl
-
-    file = directory / "metrics.jsonl"
-    if not file.exists() and (directory / "training.json").exists():
-        return []
-    return [line.record for line in read_jsonl(file)]

@@ -46,7 +46,8 @@ def _number(value: Any) -> float:
     return float(value) if is_number(value) else float("nan")
 
 
-def _column(records: list[Record], key: str) -> NDArray[np.float64]:
+def column(records: list[Record], key: str) -> NDArray[np.float64]:
+    """The numbers of the records under this key; NaN where one has none."""
     return np.array([_number(record.get(key)) for record in records], dtype=np.float64)
 
 
@@ -99,7 +100,7 @@ def _accuracy(summary: Record) -> Figure | None:
 
 def _gains(steps: list[Record]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Train-PM and held-out PM scores since the first step that has both: two PMs share no zero (section B.2)."""
-    reward, heldout = _column(steps, "reward"), _column(steps, "heldout_reward")
+    reward, heldout = column(steps, "reward"), column(steps, "heldout_reward")
     scored = np.isfinite(reward) & np.isfinite(heldout)
     if not scored.any():
         return reward, heldout
@@ -112,7 +113,7 @@ def _score_panels(summary: Record, key: str) -> list[Panel]:
     panels = []
     for record in _records(summary, "rounds"):
         steps = _records(record, "steps")
-        x, (train, heldout) = _column(steps, key), _gains(steps)
+        x, (train, heldout) = column(steps, key), _gains(steps)
         if np.isfinite(x).any() and np.isfinite(train).any():
             scores = [Series(TRAIN_PM, x, train), Series(HELDOUT_PM, x, heldout)]
             panels.append(Panel(_title(record), "gain (nats)", scores))
@@ -164,7 +165,7 @@ def step_panels(summary: Record, fields: dict[str, tuple[str, str]]) -> Figure |
     rounds = [(_title(r), _records(r, "steps")) for r in _records(summary, "rounds")]
     panels = []
     for key, (title, unit) in fields.items():
-        series = [Series(name, _column(steps, "step"), _column(steps, key)) for name, steps in rounds]
+        series = [Series(name, column(steps, "step"), column(steps, key)) for name, steps in rounds]
         if any(np.isfinite(line.y).any() for line in series):
             panels.append(Panel(title, unit, series))
     return panels_plot(panels, "PPO step") if panels else None
@@ -191,7 +192,7 @@ def _calibration(summary: Record) -> Figure | None:
     if not bins:
         return None
     counts = [f"{b['pairs']} pairs" if is_number(b.get("pairs")) else "" for b in bins]
-    return calibration_plot(_estimates(*(("", b) for b in bins), key="accuracy"), _column(bins, "confidence"), counts)
+    return calibration_plot(_estimates(*(("", b) for b in bins), key="accuracy"), column(bins, "confidence"), counts)
 
 
 def _snapshot_scores(summary: Record) -> Figure | None:
@@ -209,7 +210,7 @@ def _gain_features(summary: Record) -> Figure | None:
     groups = []
     for kind in ("helpful", "harmless"):
         features = [f for f in _records(summary.get("gain_features"), kind) if is_number(f.get("share"))]
-        shares = _column(features, "share")
+        shares = column(features, "share")
         names = [str(f.get("feature")).replace("_", " ") for f in features]
         if features:
             groups.append(Bars(f"{kind} gain", names, shares, [percent(share) for share in shares]))
@@ -220,7 +221,7 @@ def _stages(summary: Record) -> Figure | None:
     groups = []
     for key, title, text in (("wall_seconds", "wall time", duration), ("peak_memory_bytes", "peak memory", memory)):
         stages = [s for s in _records(summary, "stages") if is_number(s.get(key))]
-        values = _column(stages, key)
+        values = column(stages, key)
         if stages:
             groups.append(Bars(title, [str(s.get("name")) for s in stages], values, [text(value) for value in values]))
     return bars_plot(groups) if groups else None

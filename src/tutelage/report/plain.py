@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MISSING = "not measured"
@@ -61,6 +61,11 @@ def memory(size: Any) -> str:
     if not is_number(size):
         return MISSING
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def bracketed(interval: Mapping[str, Any], form: str) -> str:
+    """A value with the ends of its interval behind it, all in this format."""
+    return f"{interval['value']:{form}} [{interval['low']:{form}}, {interval['high']:{form}}]"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_json, read_jsonl, write_text
+from tutelage.report.charts import column
 from tutelage.report.figures import to_inline_svg
 from tutelage.report.page import environment, flattened
 from tutelage.report.plain import cleaned, is_number
 from tutelage.report.rl_charts import CHARTS
-from tutelage.statistics.overoptimisation import fitted_line, gain, late_mean, parting
+from tutelage.statistics.overoptimisation import Line, fitted_line, gain, late_mean, parting
 
 Record = dict[str, Any]
 SHOWN_PROMPTS = 4  # of each step whose samples are kept, with an answer each
@@ -23,19 +24,30 @@ def read_run(directory: Path) -> Record:
     """What the training of a policy has left so far: steps, sample dialogues, the best-of-n curve, the card.
 
     Raises:
-        InputError: no metrics there, or a file that is not what it should be.
+        InputError: no training of a policy writes there, or a file that is not what it should be.
     """
-    metrics = directory / "metrics.jsonl"
-    if not metrics.exists():
-        raise InputError(f"{metrics}: not there; name the directory that a training of a policy writes")
-    samples, best_of = directory / "samples.jsonl", directory / "best_of.jsonl"
+    steps, samples, best_of = read_steps(directory), directory / "samples.jsonl", directory / "best_of.jsonl"
     return {
         "name": directory.resolve().name,
-        "steps": [line.record for line in read_jsonl(metrics)],
+        "steps": steps,
         "samples": [line.record for line in read_jsonl(samples)] if samples.exists() else [],
         "best_of": [line.record for line in read_jsonl(best_of)] if best_of.exists() else [],
         "card": _card(directory),
     }
+
+
+def read_steps(directory: Path) -> list[Record]:
+    """The steps so far: the file is replaced whole after every one. A training that has begun may have none yet.
+
+    Raises:
+        InputError: no training of a policy writes there.
+    """
+    metrics = directory / "metrics.jsonl"
+    if metrics.exists():
+        return [line.record for line in read_jsonl(metrics)]
+    if (directory / "training.json").exists():
+        return []
+    raise InputError(f"{metrics}: not there; name the directory that a training of a policy writes")
 
 
 def is_finished(directory: Path) -> bool:
@@ -67,12 +79,12 @@ def findings(steps: list[Record]) -> Record:
     """
     # Where the reference moves, the KL from it is not how far the policy has come.
     distance = "kl_initial" if any("kl_initial" in step for step in steps) else "kl"
-    columns = {key: _column(steps, key) for key in ("reward", "heldout_reward", distance, "sqrt_kl")}
+    columns = {key: column(steps, key) for key in ("reward", "heldout_reward", distance, "sqrt_kl")}
     gains = {key: gain(columns[key]) if len(columns[key]) else np.nan for key in ("reward", "heldout_reward")}
     found = parting(columns["reward"], columns["heldout_reward"])
     lines = {key: fitted_line(columns["sqrt_kl"], columns[key]) for key in ("reward", "heldout_reward")}
     kl = late_mean(columns[distance]) if steps else np.nan
-    return cleaned_numbers({
+    shows: Record = cleaned({
         "steps": len(steps), "gain": gains["reward"], "heldout_gain": gains["heldout_reward"], "kl": kl,
         "line": _line(lines["reward"]), "heldout_line": _line(lines["heldout_reward"]),
         "parting": None if found is None else {
@@ -80,6 +92,7 @@ def findings(steps: list[Record]) -> Record:
             "p_value": found.p_value, "sqrt_kl": float(columns["sqrt_kl"][round(found.step.value)]),
         },
     })  # fmt: skip
+    return shows
 
 
 def write_rl_page(run: Record, path: Path) -> None:
@@ -136,17 +149,7 @@ def _first_of_each_prompt(samples: Iterable[Record]) -> list[Record]:
     return list(first.values())[:SHOWN_PROMPTS]
 
 
-def _column(steps: list[Record], key: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.array([step[key] if is_number(step.get(key)) else np.nan for step in steps], dtype=np.float64)
-
-
-def _line(line: Any) -> Record | None:
+def _line(line: Line | None) -> Record | None:
     if line is None:
         return None
     return {"slope": line.slope.value, "low": line.slope.low, "high": line.slope.high, "r_squared": line.r_squared}
-
-
-def cleaned_numbers(record: Record) -> Record:
-    """The record with None for every number that is not finite."""
-    safe: Record = cleaned(record)
-    return safe

@@ -1,6 +1,7 @@
 """The result page of a study of policies: what was asked, plots, the numbers, the command. Markdown with SVGs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tutelage.loop.recipe import Recipe
 from tutelage.plumbing.files import write_text
 from tutelage.report.charts import CHARTS, REWARD_AGAINST_KL
 from tutelage.report.figures import Estimate, Panel, Series, interval_plot, panels_plot, scatter_plot, to_svg
-from tutelage.report.plain import duration, markdown_table, percent
+from tutelage.report.plain import MISSING, bracketed, duration, markdown_table, percent
 from tutelage.statistics.intervals import mean_interval
 from tutelage.studies.points import Point
 from tutelage.studies.policies import PolicyStudy
@@ -85,7 +86,7 @@ def _table(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
 def _row(point: Point, names: Sequence[str], with_curve: bool) -> Row:
     final = point["final"]
     cells = [str(point[name]) for name in names] + [f"{final['kl']:.1f}"]
-    cells += [_score(final[key]) for key in ("gain", "heldout_gain")]
+    cells += [bracketed(final[key], "+.2f") for key in ("gain", "heldout_gain")]
     if "wins" in final:
         cells += [_share(final["wins"].get(kind)) for kind in ("helpful", "harmless")]
     if not with_curve:
@@ -108,7 +109,7 @@ def _means(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
 
 def _over_seeds(values: Sequence[float], form: str) -> str:
     found = mean_interval(values, range(len(values)))
-    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
+    return bracketed(asdict(found), form)
 
 
 Measure = tuple[Callable[[Point], float], str]
@@ -129,17 +130,13 @@ def _measures(points: Sequence[Point]) -> dict[str, Measure]:
     return MEASURES | ({"chosen, all": CHOSEN} if _judged(points) else {})
 
 
-def _score(record: dict[str, float]) -> str:
-    return f"{record['value']:+.2f} [{record['low']:+.2f}, {record['high']:+.2f}]"
-
-
 def _share(record: dict[str, float] | None) -> str:
-    return "not measured" if record is None else f"{record['value']:.1%} [{record['low']:.1%}, {record['high']:.1%}]"
+    return MISSING if record is None else bracketed(record, ".1%")
 
 
 def _line(record: dict[str, float] | None) -> str:
     if record is None:
-        return "not measured"
+        return MISSING
     return f"{record['slope']:+.2f} [{record['low']:+.2f}, {record['high']:+.2f}], {record['r_squared']:.2f}"
 
 

@@ -1,9 +1,10 @@
 """The tables of the studies' pages: shares with their intervals in per cent, differences of shares in points."""
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import asdict
 
 from tutelage.dialogue import Kind
+from tutelage.report.plain import bracketed, markdown_table
 from tutelage.statistics.intervals import Interval
 from tutelage.studies.findings import Findings
 from tutelage.studies.material import KINDS
@@ -14,7 +15,7 @@ def table(findings: Findings) -> list[str]:
     """A study's table in Markdown, line by line."""
     rows = {"size": _sizes, "pmp": _pretrained, "mixture": _mixtures, "weight": _weights, "agreement": _agreements}
     header, *body = rows[findings.study](findings)
-    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *body)]
+    return markdown_table(header, body)
 
 
 def _sizes(findings: Findings) -> Iterable[list[str]]:
@@ -69,9 +70,9 @@ def _agreements(findings: Findings) -> Iterable[list[str]]:
     for point in findings.points:
         yield [
             str(point["seed"]),
-            _recorded(point["agreement"]),
+            bracketed(point["agreement"], ".1%"),
             f"{point['correlation']:.2f}",
-            *(f"{quarter['apart']:.2f}: {_recorded(quarter)}" for quarter in point["by_quarter"]),
+            *(f"{quarter['apart']:.2f}: {bracketed(quarter, '.1%')}" for quarter in point["by_quarter"]),
             *(
                 share(findings.prefers_longer([point[name]], findings.material.kinds))
                 for name in ("train_pm", "test_pm")
@@ -86,11 +87,7 @@ def _accuracy(findings: Findings, value: float, kind: Kind) -> list[str]:
 
 
 def share(interval: Interval) -> str:
-    return f"{interval.value:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
-
-
-def _recorded(record: dict[str, Any]) -> str:
-    return share(Interval(record["value"], record["low"], record["high"]))
+    return bracketed(asdict(interval), ".1%")
 
 
 def _points(interval: Interval) -> str:
