@@ -6,7 +6,7 @@ Every record is frozen and refuses what cannot be, with a `ValueError` that says
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 Role = Literal["human", "assistant"]
 Kind = Literal["helpful", "harmless"]
@@ -45,6 +45,17 @@ class Dialogue:
             if message.role != expected:
                 raise ValueError(f"turn {index + 1} is by the {message.role}; turns alternate and the human begins")
 
+    @classmethod
+    def from_turns(cls, *texts: str) -> Self:
+        """A dialogue from the texts of its turns, the human's first."""
+        roles: tuple[Role, Role] = ("human", "assistant")
+        return cls(tuple(Message(roles[index % 2], text) for index, text in enumerate(texts)))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts of its turns."""
+        return tuple(message.text for message in self.messages)
+
     @property
     def first_human_turn(self) -> str:
         return self.messages[0].text
@@ -59,12 +70,6 @@ class Prompt(Dialogue):
         Dialogue.__post_init__(self)
         if self.messages[-1].role != "human":
             raise ValueError("a prompt ends on a human turn, this one on the assistant's")
-
-    @classmethod
-    def from_turns(cls, *texts: str) -> "Prompt":
-        """A prompt from the texts of its turns, the human's first."""
-        roles: tuple[Role, Role] = ("human", "assistant")
-        return cls(tuple(Message(roles[index % 2], text) for index, text in enumerate(texts)))
 
     @property
     def last_human_turn(self) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tutelage.corpus.dialogues import read_dialogues, split_dialogues
+from tutelage.corpus.dialogues import read_dialogues
 from tutelage.corpus.records import comparison_to_record
+from tutelage.corpus.splits import split_by_prompt
 from tutelage.dialogue import Comparison, Dialogue, Message, Prompt, Response
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import write_jsonl
@@ -80,7 +81,7 @@ def test_a_bad_line_is_named(tmp_path: Path, rows: list[dict[str, Any]], says: s
 
 def test_dialogues_with_one_first_turn_are_on_one_side() -> None:
     many = [dialogue(f"question {number % 40}", f"answer {number}") for number in range(120)]
-    training, held_out = split_dialogues(many, 0.25, "salt")
+    training, held_out = split_by_prompt(many, 0.25, "salt", lambda dialogue: dialogue)
     assert len(training) + len(held_out) == 120
     assert 10 < len(held_out) < 60
     assert not {d.first_human_turn for d in training} & {d.first_human_turn for d in held_out}

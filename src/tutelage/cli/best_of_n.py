@@ -148,13 +148,12 @@ class TrainBestOfN:
 
     def _read(self, trunk: "Trunk") -> "tuple[list[Ids], list[Ids]]":
         """Prompts to learn from and those held out, by first human turn."""
-        from tutelage.corpus.splits import bucket
+        from tutelage.corpus.splits import split_by_prompt
         from tutelage.corpus.training_prompts import read_training_prompts
 
-        parts: tuple[list[Ids], list[Ids]] = ([], [])
-        for prompt in dict.fromkeys(prompt for path in self.prompts for prompt in read_training_prompts(path)[0]):
-            parts[bucket(prompt, SPLIT_SALT) < self.held_out].append(trunk.encoder.prompt_ids(prompt))
-        prompts, apart = parts
+        read = dict.fromkeys(prompt for path in self.prompts for prompt in read_training_prompts(path)[0])
+        parts = split_by_prompt(read, self.held_out, SPLIT_SALT, lambda prompt: prompt)
+        prompts, apart = ([trunk.encoder.prompt_ids(prompt) for prompt in part] for part in parts)
         if len(prompts) < 2 or (self.held_out and len(apart) < 2):
             raise InputError(
                 f"{len(prompts)} prompts to learn from and {len(apart)} held out: there must be two of each; give "

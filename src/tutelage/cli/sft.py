@@ -128,10 +128,11 @@ class TrainSFT:
         console.print(f"snapshot {result['snapshot']}: {result['out']}", highlight=False)
 
     def _read(self) -> tuple[list[Dialogue], list[Dialogue], Counter[str]]:
-        from tutelage.corpus.dialogues import read_dialogues, split_dialogues
+        from tutelage.corpus.dialogues import read_dialogues
+        from tutelage.corpus.splits import split_by_prompt
 
         dialogues, drops = read_dialogues(self.dialogues)
-        return *split_dialogues(dialogues, self.held_out, SPLIT_SALT), drops
+        return *split_by_prompt(dialogues, self.held_out, SPLIT_SALT, lambda dialogue: dialogue), drops
 
     def _require_enough(self, training: "list[list[Demonstration]]", held_out: "list[list[Demonstration]]") -> None:
         if not training or (self.held_out and len(held_out) < 2):

@@ -81,8 +81,7 @@ def stats(items: Iterable[Comparison | Drop]) -> Audit:
 
 
 def _texts(comparison: Comparison) -> tuple[tuple[str, ...], tuple[str], tuple[str]]:
-    prompt = tuple(message.text for message in comparison.prompt.messages)
-    return prompt, (comparison.chosen.text,), (comparison.rejected.text,)
+    return comparison.prompt.texts, (comparison.chosen.text,), (comparison.rejected.text,)
 
 
 def _lengths(rows: list[list[int]]) -> dict[str, Lengths]:

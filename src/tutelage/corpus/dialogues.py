@@ -9,14 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tutelage.corpus.fields import Fields
-from tutelage.corpus.rules import Drop, DropReason, Turn, dialogue_from_turns
+from tutelage.corpus.rules import Drop, DropReason, dialogue_from_turns
 from tutelage.corpus.sources import read_comparisons
-from tutelage.corpus.splits import bucket
-from tutelage.dialogue import Dialogue, Message, Prompt
-from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import read_jsonl
+from tutelage.corpus.trl import message_turns
+from tutelage.dialogue import Dialogue, Message
+from tutelage.plumbing.files import first_record, read_jsonl
 
-OUR_ROLES = {"user": "human"}
 REPEATED = "the same dialogue again"
 
 
@@ -41,19 +39,8 @@ def read_dialogues(paths: Sequence[Path]) -> tuple[list[Dialogue], Counter[str]]
     return list(found), drops
 
 
-def split_dialogues(dialogues: Sequence[Dialogue], fraction: float, salt: str) -> tuple[list[Dialogue], list[Dialogue]]:
-    """The dialogues in two parts without a common first human turn: the rest, and about `fraction` kept apart."""
-    parts: tuple[list[Dialogue], list[Dialogue]] = ([], [])
-    for dialogue in dialogues:
-        parts[bucket(Prompt(dialogue.messages[:1]), salt) < fraction].append(dialogue)
-    return parts
-
-
 def _items(path: Path) -> Iterator[Dialogue | DropReason]:
-    first = next(read_jsonl(path), None)
-    if first is None:
-        raise InputError(f"{path}: expected dialogues, found no line")
-    if "messages" in first.record:
+    if "messages" in first_record(path, "dialogues"):
         yield from _from_messages(path)
     else:
         yield from _from_comparisons(path)
@@ -62,14 +49,7 @@ def _items(path: Path) -> Iterator[Dialogue | DropReason]:
 def _from_messages(path: Path) -> Iterator[Dialogue | DropReason]:
     for line in read_jsonl(path):
         fields = Fields(line.record, f"{path}, line {line.number}")
-        where = f"{fields.where}, field 'messages'"
-        messages = enumerate(fields.items("messages"), start=1)
-        yield dialogue_from_turns([_turn(Fields(message, f"{where}, turn {number}")) for number, message in messages])
-
-
-def _turn(fields: Fields) -> Turn:
-    role = fields.text("role")
-    return Turn(OUR_ROLES.get(role, role), fields.text("content"))
+        yield dialogue_from_turns(message_turns(fields, "messages"))
 
 
 def _from_comparisons(path: Path) -> Iterator[Dialogue | DropReason]:

@@ -30,7 +30,7 @@ class DuelColumns:
         self.winners.append(str(comparison.chosen.snapshot))
         self.losers.append(str(comparison.rejected.snapshot))
         self.workers.append(comparison.worker)
-        self.prompts.append(tuple(message.text for message in comparison.prompt.messages))
+        self.prompts.append(comparison.prompt.texts)
 
 
 def read_duels(paths: Sequence[Path], kind: Kind | None = None) -> DuelColumns:

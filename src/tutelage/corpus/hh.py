@@ -56,8 +56,8 @@ def transcript_of(texts: Sequence[str]) -> str:
 
 
 def _transcript(comparison: Comparison, answer: Response) -> str:
-    return transcript_of([*(message.text for message in comparison.prompt.messages), answer.text])
+    return transcript_of([*comparison.prompt.texts, answer.text])
 
 
 def _texts(comparison: Comparison) -> list[str]:
-    return [*(message.text for message in comparison.prompt.messages), comparison.chosen.text, comparison.rejected.text]
+    return [*comparison.prompt.texts, comparison.chosen.text, comparison.rejected.text]

@@ -14,11 +14,10 @@ from typing import Literal, TypeVar, get_args
 
 from tutelage.corpus.fields import Fields, refused_as_input
 from tutelage.corpus.prompts import EMBEDDED
-from tutelage.dialogue import Dialogue, Message, Prompt, Response, Role
+from tutelage.dialogue import Dialogue, Message, Prompt, Response
 from tutelage.plumbing.files import read_jsonl
 
 HHHCategory = Literal["helpful", "honest", "harmless", "other"]
-ROLES: tuple[Role, Role] = ("human", "assistant")
 
 T = TypeVar("T")
 
@@ -37,7 +36,7 @@ class HHHPair:
 @cache
 def hhh_prompt() -> tuple[Message, ...]:
     """The turns of the 14 dialogues, one dialogue behind the other: what stands before a fresh human turn."""
-    dialogues = _read("hhh_prompt.jsonl", lambda fields: _dialogue(fields.items("turns")))
+    dialogues = _read("hhh_prompt.jsonl", lambda fields: Dialogue.from_turns(*fields.items("turns")))
     return tuple(message for dialogue in dialogues for message in dialogue.messages)
 
 
@@ -55,10 +54,6 @@ def _pair(fields: Fields) -> HHHPair:
         Response(fields.text("better")),
         Response(fields.text("worse")),
     )
-
-
-def _dialogue(turns: list[str]) -> Dialogue:
-    return Dialogue(tuple(Message(ROLES[place % 2], text) for place, text in enumerate(turns)))
 
 
 def _read(name: str, parse: Callable[[Fields], T]) -> Iterator[T]:

@@ -11,7 +11,7 @@ from tutelage.corpus.fields import Fields, refused_as_input
 from tutelage.corpus.prompts import read_prompts
 from tutelage.dialogue import Message, Prompt
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import read_jsonl
+from tutelage.plumbing.files import first_record, read_jsonl
 
 ROLES = {"user": "human", "human": "human", "assistant": "assistant"}
 
@@ -22,10 +22,7 @@ def read_named_prompts(path: Path) -> dict[str, Prompt]:
     Raises:
         InputError: a file that is unreadable or empty, a line of another form, or an id given twice.
     """
-    first = next(read_jsonl(path), None)
-    if first is None:
-        raise InputError(f"{path}: expected prompts, found no line")
-    if "turns" in first.record:
+    if "turns" in first_record(path, "prompts"):
         return {item.id: item.prompt for item in read_prompts(path)}
     prompts: dict[str, Prompt] = {}
     for line in read_jsonl(path):

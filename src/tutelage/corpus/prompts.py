@@ -61,7 +61,7 @@ def read_prompts(*paths: Path) -> tuple[PromptItem, ...]:
 
 def item_to_record(item: PromptItem) -> dict[str, Any]:
     """The line of the schema above that `read_prompts` reads as this item."""
-    turns = [message.text for message in item.prompt.messages]
+    turns = list(item.prompt.texts)
     return {"id": item.id, "kind": item.kind, "category": item.category, "split": item.split, "turns": turns}
 
 

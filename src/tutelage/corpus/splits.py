@@ -2,11 +2,12 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol, TypeVar
 
-from tutelage.dialogue import Prompt
+from tutelage.dialogue import Dialogue, Prompt
 
 
 class HasPrompt(Protocol):
@@ -16,7 +17,7 @@ class HasPrompt(Protocol):
     def prompt(self) -> Prompt: ...
 
 
-T = TypeVar("T", bound=HasPrompt)
+T = TypeVar("T")
 
 
 def normalised(text: str) -> str:
@@ -24,15 +25,24 @@ def normalised(text: str) -> str:
     return "".join(character for character in text.lower() if character.isalnum()) or text
 
 
-def bucket(prompt: Prompt, salt: str) -> float:
-    """A number in [0, 1) that depends on the salt and the normalised first human turn alone, uniform over prompts."""
-    text = f"{salt}\0{normalised(prompt.first_human_turn)}"
+def first_turn(dialogue: Dialogue) -> str:
+    """The first human turn, normalised: what splits go by, and intervals over prompts."""
+    return normalised(dialogue.first_human_turn)
+
+
+def bucket(dialogue: Dialogue, salt: str) -> float:
+    """A number in [0, 1) that depends on the salt and the normalised first human turn alone, uniform over these."""
+    text = f"{salt}\0{first_turn(dialogue)}"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return (int.from_bytes(digest[:8]) >> 11) / 2**53  # 53 bits: all that a float in [0, 1) can hold
 
 
-def split_by_prompt(items: Iterable[T], fraction: float, salt: str) -> tuple[list[T], list[T]]:
+def split_by_prompt(
+    items: Iterable[T], fraction: float, salt: str, dialogue_of: Callable[[T], Dialogue] = attrgetter("prompt")
+) -> tuple[list[T], list[T]]:
     """The items, in order, in two parts without a common first human turn: the rest, and about `fraction` kept apart.
+
+    `dialogue_of`: the dialogue whose first human turn decides on an item; its prompt, unless said otherwise.
 
     Raises:
         ValueError: the fraction is not in [0, 1].
@@ -41,7 +51,7 @@ def split_by_prompt(items: Iterable[T], fraction: float, salt: str) -> tuple[lis
         raise ValueError(f"fraction must lie in [0, 1], not {fraction}")
     parts: tuple[list[T], list[T]] = ([], [])
     for item in items:
-        parts[bucket(item.prompt, salt) < fraction].append(item)
+        parts[bucket(dialogue_of(item), salt) < fraction].append(item)
     return parts
 
 
@@ -64,13 +74,12 @@ def overlap(train: Iterable[HasPrompt], test: Iterable[HasPrompt], examples: int
 
     A model that has seen a prompt's comparisons in training is measured too kindly on it: refuse, or split by prompt.
     """
-    seen = Counter(normalised(item.prompt.first_human_turn) for item in train)
+    seen = Counter(first_turn(item.prompt) for item in train)
     shared: dict[str, str] = {}
     of_test = 0
     for item in test:
-        turn = item.prompt.first_human_turn
-        if normalised(turn) in seen:
+        if first_turn(item.prompt) in seen:
             of_test += 1
-            shared.setdefault(normalised(turn), turn)
+            shared.setdefault(first_turn(item.prompt), item.prompt.first_human_turn)
     of_train = sum(seen[turn] for turn in shared)
     return Overlap(len(shared), of_train, of_test, tuple(shared.values())[:examples])

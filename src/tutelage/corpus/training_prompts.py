@@ -11,8 +11,7 @@ from tutelage.corpus.prompts import PromptKind, load_prompts
 from tutelage.corpus.rules import Drop
 from tutelage.corpus.sources import read_comparisons
 from tutelage.dialogue import Prompt, Response
-from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import read_jsonl
+from tutelage.plumbing.files import first_record
 
 REPEATED = "the same prompt again"
 
@@ -29,10 +28,7 @@ def read_training_prompts(path: Path) -> tuple[Asked, Counter[str]]:
     """
     if not path.exists() and str(path) in get_args(PromptKind):
         return {item.prompt: None for item in load_prompts("ppo", str(path))}, Counter()  # type: ignore[arg-type]
-    first = next(read_jsonl(path), None)
-    if first is None:
-        raise InputError(f"{path}: expected prompts or comparisons, found no line")
-    if {"turns", "messages"} & set(first.record):
+    if {"turns", "messages"} & first_record(path, "prompts or comparisons").keys():
         return _once([(prompt, None) for prompt in read_named_prompts(path).values()])
     rows = list(read_comparisons([path]))
     asked, drops = _once([(row.prompt, row.chosen) for row in rows if not isinstance(row, Drop)])

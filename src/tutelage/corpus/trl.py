@@ -41,9 +41,14 @@ def columns_to_comparison(
 def turns_of(fields: Fields, name: str, plain_role: str, record: Mapping[str, Any]) -> list[Turn]:
     """The turns in a field: a list of messages, or a text, which is one turn of this role."""
     if isinstance(record.get(name), list):
-        where = f"{fields.where}, field '{name}'"
-        return [_turn(Fields(message, f"{where}, turn {i}")) for i, message in enumerate(fields.items(name), start=1)]
+        return message_turns(fields, name)
     return [Turn(plain_role, fields.text(name))]
+
+
+def message_turns(fields: Fields, name: str) -> list[Turn]:
+    """The turns in a field that is a list of messages."""
+    where = f"{fields.where}, field '{name}'"
+    return [_turn(Fields(message, f"{where}, turn {i}")) for i, message in enumerate(fields.items(name), start=1)]
 
 
 def render_trl(comparison: Comparison) -> str | DropReason:

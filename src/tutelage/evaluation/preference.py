@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.corpus.splits import normalised
+from tutelage.corpus.splits import first_turn
 from tutelage.dialogue import Comparison
 from tutelage.modeling.encoding import Encoder
 from tutelage.modeling.trunk import Trunk
@@ -69,7 +69,7 @@ def quality(comparisons: Sequence[Comparison], scores_P2: NDArray[np.float64]) -
         return None
     differences = differences[scored]
     kept = [comparison for comparison, there in zip(comparisons, scored, strict=True) if there]
-    prompts = [normalised(comparison.prompt.first_human_turn) for comparison in kept]
+    prompts = [first_turn(comparison.prompt) for comparison in kept]
     accuracy = share_interval(right(differences), prompts)
     return Quality(len(differences), accuracy, brier(differences), ece(differences))
 

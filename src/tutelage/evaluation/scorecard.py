@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.corpus.splits import normalised
+from tutelage.corpus.splits import first_turn
 from tutelage.dialogue import STRENGTHS, Comparison
 from tutelage.statistics.calibration import (
     Above,
@@ -52,7 +52,7 @@ class ScoredPairs:
     @cached_property
     def prompts(self) -> list[str]:
         """The first human turns, normalised: what intervals are over."""
-        return [normalised(comparison.prompt.first_human_turn) for comparison in self.comparisons]
+        return [first_turn(comparison.prompt) for comparison in self.comparisons]
 
     @property
     def differences(self) -> Floats:
@@ -176,7 +176,7 @@ def agreement(comparisons: Sequence[Comparison], scores_P2: Floats, other_P2: Fl
     common = _scored(scores_P2) & _scored(other_P2)
     if not common.any():
         return None
-    prompts = [normalised(comparison.prompt.first_human_turn) for comparison in comparisons]
+    prompts = [first_turn(comparison.prompt) for comparison in comparisons]
     return concordance(scores_P2[common], other_P2[common], marked(prompts, common))
 
 

@@ -56,6 +56,17 @@ def read_jsonl(path: Path) -> Iterator[Line]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+def first_record(path: Path, expected: str) -> dict[str, Any]:
+    """The first object of a JSONL or JSONL.gz file, which tells of what form the file is.
+
+    Raises:
+        InputError: the file has none (says what was `expected`), or as `read_jsonl`.
+    """
+    for line in read_jsonl(path):
+        return line.record
+    raise InputError(f"{path}: expected {expected}, found no line")
+
+
 def _parse_line(path: Path, number: int, raw: bytes) -> Line:
     if number == 1:
         _require_json_lines(path, raw)

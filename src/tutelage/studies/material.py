@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tutelage.corpus.locate import DataFile
 from tutelage.corpus.rules import DropCounts
-from tutelage.corpus.splits import normalised, split_by_prompt
+from tutelage.corpus.splits import first_turn, split_by_prompt
 from tutelage.dialogue import Comparison, Kind
 from tutelage.modeling.encoding import Encoder
 from tutelage.plumbing.errors import InputError
@@ -37,7 +37,7 @@ class Material:
 
     def prompts(self, kinds: Sequence[Kind] = KINDS) -> list[str]:
         """The first human turns, normalised, of the comparisons of these kinds that models are tried on, in order."""
-        return [normalised(one.prompt.first_human_turn) for one in self.tried if one.kind in kinds]
+        return [first_turn(one.prompt) for one in self.tried if one.kind in kinds]
 
 
 def read_material(

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tutelage.dialogue import Message
+from tutelage.dialogue import Dialogue, Message
 from tutelage.modeling.encoding import Ids
 from tutelage.modeling.rows import token_batches
 from tutelage.modeling.trunk import Trunk
@@ -50,7 +50,7 @@ class Manifest:
     @property
     def turns(self) -> tuple[Message, ...]:
         """The prompt itself."""
-        return tuple(Message("assistant" if place % 2 else "human", text) for place, text in enumerate(self.prompt))
+        return Dialogue.from_turns(*self.prompt).messages
 
     @property
     def prompt_hash(self) -> str:
