@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import write_jsonl
 from tutelage.studies.points import Point
 from tutelage.studies.policies import (
-    POLICY_STUDIES,
     Bench,
     PolicyScale,
     PolicyStudy,
@@ -48,7 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("studies")
 
 
-@pytest.mark.parametrize("study", POLICY_STUDIES)
+@pytest.mark.parametrize("study", get_args(PolicyStudy))
 def test_every_study_has_its_points_and_its_page(recipe: Recipe, place: Path, study: PolicyStudy) -> None:
     scale = replace(SCALE, seeds=2) if study in ("kl", "tension") else SCALE
     points = run_policy_study(study, recipe, scale, place)

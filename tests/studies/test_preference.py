@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tutelage.plumbing.files import write_jsonl
 from tutelage.studies.findings import Findings
 from tutelage.studies.material import Material, read_material
 from tutelage.studies.page import write_page
-from tutelage.studies.preference import STUDIES, Scale, Study, paper_accuracy, parameters_below, run_study
+from tutelage.studies.preference import Scale, Study, paper_accuracy, parameters_below, run_study
 from tutelage.training.preference import train_preference_model
 
 from ..training.planted import PREFERENCE, planted
@@ -114,7 +115,7 @@ def test_models_of_both_halves_agree_and_most_so_where_the_scores_lie_far_apart(
     assert [quarter["apart"] for quarter in point["by_quarter"]] == sorted(q["apart"] for q in point["by_quarter"])
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", get_args(Study))
 def test_every_study_has_its_page(
     tiny: Trunk, material: Material, pretrained: Path, tmp_path: Path, study: Study
 ) -> None:

@@ -80,7 +80,7 @@ class TrainBestOfN:
 
         keep_freed_memory()
         from tutelage.dialogue import SamplingParameters
-        from tutelage.plumbing.files import replacing, sha256, write_jsonl
+        from tutelage.plumbing.files import replacing, write_jsonl
         from tutelage.training.best_of_n import best_of_table, learn_from_best
         from tutelage.training.demonstrations import DemonstrationSettings
 
@@ -105,8 +105,7 @@ class TrainBestOfN:
             "held_out": self._measure(trunk, apart, parameters, train_pm, heldout),
         }  # fmt: skip
         origin = {
-            "data": [{"file": str(path), "sha256": sha256(path) if path.exists() else None} for path in self.prompts],
-            "pm": str(self.pm),
+            "data": policies.data_files(self.prompts), "pm": str(self.pm),
             "heldout_pm": None if self.heldout_pm is None else str(self.heldout_pm), "n": self.n,
             "sampling": asdict(parameters), "seed": self.seed, "dtype": self.dtype, "held_out_share": self.held_out,
         }  # fmt: skip

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from tutelage.cli.options import named_as_options, require_writable
+from tutelage.cli.policies import data_files
 from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.plumbing.progress import progress_bar
 from tutelage.report.plain import cleaned
@@ -71,7 +72,7 @@ class DataGeneratePrompts:
         card = self.out.with_name(self.out.name.removesuffix(".gz").removesuffix(".jsonl") + ".card.json")
         origin = {
             "base": self.model, "base_hash": base, "examples": [one.id for one in examples],
-            "files": [{"file": str(file), "sha256": sha256(file)} for file in self.examples],
+            "files": data_files(self.examples),
             "sampling": asdict(parameters), "seed": self.seed, "dtype": self.dtype,
         }  # fmt: skip
         write_json(card, {**result, **origin, "sha256": sha256(self.out)})

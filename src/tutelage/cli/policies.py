@@ -14,11 +14,11 @@ ADAPTER = "policy"
 LATE_STEPS = 10  # the loss of a single step is mostly noise; what is shown is the mean of so many
 
 
-def data_files(paths: Sequence[Path]) -> list[dict[str, str]]:
-    """The files with their hashes, for the card."""
+def data_files(paths: Sequence[Path]) -> list[dict[str, str | None]]:
+    """The files with their hashes, for the card; what is embedded, and no file, has none."""
     from tutelage.plumbing.files import sha256
 
-    return [{"file": str(path), "sha256": sha256(path)} for path in paths]
+    return [{"file": str(path), "sha256": sha256(path) if path.exists() else None} for path in paths]
 
 
 def reporting(bar: Bar) -> Callable[[int, Mapping[str, Any]], None]:

@@ -168,13 +168,10 @@ def _load(place: Path, card: "SnapshotCard", dtype: str) -> tuple[Any, Any]:
     import torch
 
     from tutelage.modeling.base import load_base
-    from tutelage.modeling.snapshot import load_snapshot
-    from tutelage.training.rollouts import PreferenceModel
+    from tutelage.training.rollouts import load_preference_model
 
     trunk = load_base(card.base, card.format, getattr(torch, dtype))
-    head = load_snapshot(place, trunk, "score")
-    assert head is not None, "its card says that it is a preference model"
-    return trunk, PreferenceModel("score", head)
+    return trunk, load_preference_model(trunk, place, "score")
 
 
 def _measured(pairs: "ScoredPairs") -> dict[str, Any]:

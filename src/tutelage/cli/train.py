@@ -29,7 +29,7 @@ ADAPTER = "preference"
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What was read: comparisons to train on, those kept apart by prompt, the files, and what was left out."""
 
     train: list[Comparison] = field(default_factory=list)
@@ -139,28 +139,28 @@ class TrainPM:
 
         settings = self._settings()
         require_place(self.out, self.overwrite)
-        material = self._read()
+        data = self._read()
         dialogue_format = DialogueFormat(self.template, self.system)
         trunk = load_base(self.model, dialogue_format, getattr(torch, self.dtype), self.device)
         _require_depth(trunk, settings)
-        checkpoints = self._checkpoints(trunk, settings, material)
+        checkpoints = self._checkpoints(trunk, settings, data)
         started = time.perf_counter()
-        with progress_bar("preference model", self.epochs * len(material.train), "pairs") as bar:
+        with progress_bar("preference model", self.epochs * len(data.train), "pairs") as bar:
             trained = train_preference_model(
-                trunk, ADAPTER, material.train, settings, self.seed, _reporting(bar), material.held_out,
+                trunk, ADAPTER, data.train, settings, self.seed, _reporting(bar), data.held_out,
                 checkpoints, self.init,
             )  # fmt: skip
         seconds = time.perf_counter() - started
-        held_out, too_long = _measure(trunk, trained, material.held_out, settings.max_tokens)
+        held_out, too_long = _measure(trunk, trained, data.held_out, settings.max_tokens)
         result = {
             "pairs": trained.pairs,
-            "drops": dict(material.drops + Counter(trained.drops) + too_long),
+            "drops": dict(data.drops + Counter(trained.drops) + too_long),
             "final_loss": _mean_loss(trained.metrics[-LATE_STEPS:]),
             "seconds": seconds,
             "pairs_per_second": trained.pairs / seconds,
             "held_out": held_out,
         }
-        name = self._save(trunk, trained, settings, material, result)
+        name = self._save(trunk, trained, settings, data, result)
         checkpoints.clear()
         return {"snapshot": name, "out": str(self.out), **result}
 
@@ -193,7 +193,7 @@ class TrainPM:
             raise InputError(f"--init {self.init}: a policy; give a preference model")
         return settings_from(self, PreferenceSettings, rank=card.rank, layers=card.layers, pooling=card.pooling)
 
-    def _read(self) -> Material:
+    def _read(self) -> TrainingData:
         """The comparisons that are strong enough, split by first human turn.
 
         Raises:
@@ -230,14 +230,14 @@ class TrainPM:
                 f"comparisons; {shared.examples[0][:60]!r}, say): a model is measured too kindly on these; train on "
                 "other comparisons, or say --allow-overlap"
             )
-        material = Material(self._forms(mixed), self._forms(held_out + tests), files, drops)
-        if not material.train or (self.held_out and not held_out):
+        data = TrainingData(self._forms(mixed), self._forms(held_out + tests), files, drops)
+        if not data.train or (self.held_out and not held_out):
             names = ", ".join(map(str, filter(None, (*self.comparisons, self.feedback)))) or "no file named"
             raise InputError(
-                f"{names}: {len(material.train)} comparisons to train on and {len(material.held_out)} held out "
+                f"{names}: {len(data.train)} comparisons to train on and {len(data.held_out)} held out "
                 f"(left out: {dict(drops)}); give more comparisons or another --held-out (0: none)"
             )
-        return material
+        return data
 
     def _feedback(self, counts: "DropCounts", files: list[dict[str, Any]]) -> tuple[list[Comparison], Counter[str]]:
         """The comparisons of the database (noted among the files by the hash of what was read), and what gave none."""
@@ -257,7 +257,7 @@ class TrainPM:
         """What is made of the comparisons before they are trained on and tried."""
         return comparisons
 
-    def _checkpoints(self, trunk: "Trunk", settings: "PreferenceSettings", material: Material) -> "Checkpoints":
+    def _checkpoints(self, trunk: "Trunk", settings: "PreferenceSettings", data: TrainingData) -> "Checkpoints":
         """Where this training leaves its checkpoints: beside --out, so that a snapshot appears there only when whole.
 
         Raises:
@@ -270,7 +270,7 @@ class TrainPM:
         place = out.with_name(f".{out.name}.checkpoint")
         identity = {
             "base": trunk.weights_hash, "fingerprint": trunk.encoder.fingerprint, "dtype": self.dtype,
-            "device": self.device, "settings": asdict(settings), "seed": self.seed, "data": material.files,
+            "device": self.device, "settings": asdict(settings), "seed": self.seed, "data": data.files,
             "kind": self.kind, "held_out": self.held_out, "pairs": self.pairs, "harmless_share": self.harmless_share,
             "init": read_card(self.init).weights_hash if self.init else None,
         }  # fmt: skip
@@ -288,7 +288,7 @@ class TrainPM:
         trunk: "Trunk",
         trained: "Trained",
         settings: "PreferenceSettings",
-        material: Material,
+        data: TrainingData,
         result: Mapping[str, Any],
     ) -> str:
         """Write the snapshot with its loss curve and card, whole or not at all; returns its name."""
@@ -298,7 +298,7 @@ class TrainPM:
         from tutelage.training.preference import REFERENCE_GROUPS
 
         origin = {
-            "data": material.files, "settings": asdict(settings), "seed": self.seed, "dtype": self.dtype,
+            "data": data.files, "settings": asdict(settings), "seed": self.seed, "dtype": self.dtype,
             "initial": read_card(self.init).name if self.init else None,
         }  # fmt: skip
         with replacing(self.out.resolve()) as beside:

@@ -9,17 +9,16 @@ from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_jsonl, write_jsonl
 
 Point = dict[str, Any]
+Wanted = Iterable[tuple[Mapping[str, Any], Callable[[], Point]]]
+"""for each point what names it, and how it is measured"""
 
 
-def measure_points(
-    file: Path, origin: Mapping[str, Any], wanted: Iterable[tuple[Mapping[str, Any], Callable[[], Point]]]
-) -> list[Point]:
+def measure_points(file: Path, origin: Mapping[str, Any], wanted: Wanted) -> list[Point]:
     """Measure what is wanted and not yet in the file; returns all wanted points in order.
 
     Args:
         file: JSONL; rewritten whole after every point.
         origin: what all points share (data hashes, base, settings); points of another origin are refused.
-        wanted: for each point what names it, and how it is measured.
 
     Raises:
         InputError: the file holds points of another origin.

@@ -9,7 +9,7 @@ which answers to the validation prompts the crowd would choose, the policy's or 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -36,7 +36,7 @@ from tutelage.plumbing.progress import progress_bar
 from tutelage.report.rl_page import findings
 from tutelage.sampling.sampler import Sample, sample
 from tutelage.statistics.intervals import mean_interval
-from tutelage.studies.points import Point, measure_points
+from tutelage.studies.points import Point, Wanted, measure_points
 from tutelage.training.best_of_n import Choice, choose, describe_choices, learn_from_best, scores_of
 from tutelage.training.demonstrations import DemonstrationSettings
 from tutelage.training.learner import SEEDS
@@ -49,7 +49,6 @@ from tutelage.training.prompt_order import step_plans
 from tutelage.training.rollouts import PreferenceModel
 
 PolicyStudy = Literal["robustness", "kl", "kl-weight", "methods", "tension"]
-POLICY_STUDIES: tuple[PolicyStudy, ...] = get_args(PolicyStudy)
 Method = Literal["ppo", "rloo", "grpo", "best-of-n"]
 METHODS: tuple[Method, ...] = get_args(Method)
 SALT = "policy studies"  # the same always: with the seed it decides on a prompt's half
@@ -61,7 +60,6 @@ CURVE = (
     "step", "reward", "heldout_reward", "kl", "sqrt_kl", "kl_weight", "entropy", "length", "truncated", "seconds",
 )  # fmt: skip
 
-Wanted = Iterator[tuple[Mapping[str, Any], Callable[[], Point]]]
 Models = tuple[PreferenceModel, PreferenceModel]
 
 

@@ -7,10 +7,10 @@ P comparisons that models are tried on.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +23,17 @@ from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
 from tutelage.statistics.calibration import right
+from tutelage.statistics.concordance import same_preference
 from tutelage.statistics.intervals import proportion_interval, share_interval
 from tutelage.studies.material import KINDS, SALT, Material
-from tutelage.studies.points import Point, measure_points
+from tutelage.studies.points import Point, Wanted, measure_points
 from tutelage.training.mixture import mix
 from tutelage.training.preference import PreferenceSettings, Trained, train_preference_model
 from tutelage.training.rollouts import PreferenceModel
 
 Study = Literal["size", "pmp", "mixture", "weight", "agreement"]
-STUDIES: tuple[Study, ...] = get_args(Study)
 QUARTERS = 4
 
-Wanted = Iterator[tuple[Mapping[str, Any], Callable[[], Point]]]
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def _agreement(bench: Bench, scale: Scale, seed: int) -> Point:
         columns.append(bench.differences(trained, name))
     first, second = columns
     prompts, apart = np.array(bench.material.prompts()), np.abs(first)
-    same = (np.sign(first) == np.sign(second)).astype(float)
+    same = same_preference(first, second)
     quarters = np.array_split(np.argsort(apart, kind="stable"), QUARTERS)
     return {
         "correlation": float(np.corrcoef(first, second)[0, 1]),
