@@ -22,6 +22,7 @@ def test_the_defaults_are_allowed(kind: type[PolicySettings]) -> None:
         ({"steps": 0}, "steps must be above 0"),
         ({"rank": -1}, "rank must be at least 0"),
         ({"kl_weight": -0.1}, "kl_weight must be at least 0"),
+        ({"entropy_bonus": -0.1}, "entropy_bonus must be at least 0"),
         ({"kl_weight": float("nan")}, "kl_weight must be at least 0"),
         ({"prompts_per_step": 4, "minibatches": 5}, "minibatches must lie between 1 and prompts_per_step"),
         ({"reference_decay": 1.0}, r"reference_decay must lie in \[0, 1\)"),

@@ -280,6 +280,41 @@ def test_a_step_is_the_textbooks(
     assert float((weights(talker) - start - expected).norm()) < 1e-2 * float(expected.norm())
 
 
+def test_the_gradient_of_a_bonus_for_entropy_is_that_of_finite_differences(
+    talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel
+) -> None:
+    """Through the whole trunk, to the policy's weights: the entropy of all tokens of a batch along one direction."""
+    rows = talker.lay(a_batch(talker, judge, heldout).groups)
+    parameters = talker.adapter_parameters("policy")
+    for key, parameter in parameters.items():
+        parameter.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(len(key)))
+    direction = {key: torch.randn(p.shape, generator=torch.Generator().manual_seed(1)) for key, p in parameters.items()}
+
+    def entropy(moved: float, learns: bool) -> Tensor:
+        for key, parameter in parameters.items():
+            parameter.data.add_(direction[key], alpha=moved)
+        with talker.using("policy", trained=True):
+            total = talker.logprobs_T(talker.hidden_RLD(rows), rows, SAMPLING.temperature, learns)[1].double().sum()
+        for key, parameter in parameters.items():
+            parameter.data.sub_(direction[key], alpha=moved)
+        return total
+
+    assert not entropy(0.0, learns=False).requires_grad
+    entropy(0.0, learns=True).backward()  # type: ignore[no-untyped-call]
+    slope = sum(float((p.grad * direction[key]).sum()) for key, p in parameters.items() if p.grad is not None)
+    difference = float(entropy(1e-3, learns=False) - entropy(-1e-3, learns=False)) / 2e-3
+    assert slope == pytest.approx(difference, rel=0.02)
+    assert abs(slope) > 1
+
+
+def test_a_bonus_for_entropy_raises_it(talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel) -> None:
+    def entropy(bonus: float) -> float:
+        settings = replace(PPO, steps=4, prompts_per_step=4, kl_weight=0.0, entropy_bonus=bonus)
+        return float(train(talker, judge, heldout, settings)[-1]["entropy"])
+
+    assert entropy(1.0) > entropy(0.0) + 0.4
+
+
 def test_mini_batches_and_epochs_are_steps_of_the_optimizer(
     talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

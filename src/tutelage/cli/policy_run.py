@@ -5,6 +5,7 @@ metrics.jsonl      one line a step, whole after every step
 samples.jsonl      prompts with responses and scores of every so many steps
 snapshots/step-N   the policy after N steps, where that was asked for
 snapshot           the policy at the end
+tensorboard, wandb what these tools keep, where the numbers are sent there
 checkpoint         what an interrupted training goes on from
 """
 
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     from tutelage.training.checkpoint import Checkpoints
     from tutelage.training.rollouts import RolloutBatch
 
-OURS = ("training.json", "metrics.jsonl", "samples.jsonl", "snapshots", "snapshot", "checkpoint")
+OURS = (
+    "training.json",
+    "metrics.jsonl",
+    "samples.jsonl",
+    "snapshots",
+    "snapshot",
+    "checkpoint",
+    "tensorboard",
+    "wandb",
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,14 @@ class PolicyRun:
                 "go on with the same command line"
             )
         return Checkpoints(self.place / "checkpoint", identity, every)
+
+    @property
+    def noted(self) -> int:
+        """Steps in metrics.jsonl: of a training that goes on, more than its checkpoint may have."""
+        from tutelage.plumbing.files import read_jsonl
+
+        file = self.place / "metrics.jsonl"
+        return sum(1 for _ in read_jsonl(file)) if file.exists() else 0
 
     def note(
         self, metrics: Sequence[dict[str, Any]], batch: "RolloutBatch", trunk: "Trunk", lineage: Mapping[str, Any]

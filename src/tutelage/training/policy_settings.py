@@ -52,6 +52,8 @@ class PolicySettings:
     """the reference follows the policy by an exponential moving average with this decay a step; None: it stays"""
     clip: float = 0.2
     """ε of the clipped ratio"""
+    entropy_bonus: float = 0.0
+    """reward of a nat of entropy at each token, in the loss; the paper has none"""
     epochs: int = 1
     """passes over each batch of rollouts (K in the paper: 1, 2 or 4)"""
     minibatches: int = 1
@@ -81,7 +83,7 @@ class PolicySettings:
         )  # fmt: skip
         if not 1 <= self.minibatches <= self.prompts_per_step:
             raise ValueError(f"minibatches must lie between 1 and prompts_per_step, not {self.minibatches}")
-        for name in ("rank", "kl_weight", "missing_end_penalty"):
+        for name in ("rank", "kl_weight", "entropy_bonus", "missing_end_penalty"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.reference_decay is not None and not 0 <= self.reference_decay < 1:
