@@ -73,6 +73,7 @@ def test_the_summary_keeps_the_contract(finished: tuple[Path, dict[str, Any]]) -
     assert {"value", "low", "high", "ceiling"} <= set(summary["pm_accuracy"])
     for entry in summary["rounds"]:
         assert {"kl", "reward_gain", "heldout_pm_gain"} <= set(entry)
+        assert entry["ended"] == "steps"
         assert entry["steps"][0]["mismatch_p99"] < 1e-4  # fp32: sampler and trainer agree
 
 
@@ -126,6 +127,18 @@ def test_the_headline_is_what_the_held_out_workers_said(finished: tuple[Path, di
 
 def test_the_report_of_a_real_run_lacks_nothing(finished: tuple[Path, dict[str, Any]]) -> None:
     assert "not measured" not in render(finished[1])
+
+
+def test_beyond_the_kl_limit_the_loop_goes_on_with_the_last_policy_within_and_says_so(tmp_path: Path) -> None:
+    smoke = load_recipe("smoke")
+    wild = replace(smoke.ppo, steps=30, learning_rate=0.1, kl_weight=0.0, kl_limit=0.2)
+    summary = run_loop(replace(smoke, rounds=1, ppo=wild), tmp_path / "wild")
+    (entry,) = summary["rounds"]
+    assert entry["ended"] == "kl_limit"
+    assert 1 < len(entry["steps"]) < 30
+    assert max(step["kl"] for step in entry["steps"]) <= 0.2
+    assert "round-1" in {row["snapshot"] for row in summary["snapshot_scores"]}  # the evaluation has had its answers
+    assert f"Round 1: after {len(entry['steps'])} steps the policy was further" in render(summary)
 
 
 def test_a_finished_run_is_kept_as_it_is(finished: tuple[Path, dict[str, Any]]) -> None:

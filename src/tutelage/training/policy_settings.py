@@ -47,7 +47,8 @@ class PolicySettings:
     kl_budget: float | None = None
     """nats a response from the initial policy above which training ends, well and good; None: after all steps"""
     kl_limit: float | None = None
-    """nats a response from the initial policy above which training fails, and the last policy below is kept"""
+    """nats a response from the initial policy above which training fails, and the last policy below is kept (the loop
+    goes on with it)"""
     reference_decay: float | None = None
     """the reference follows the policy by an exponential moving average with this decay a step; None: it stays"""
     clip: float = 0.2
