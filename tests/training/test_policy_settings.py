@@ -52,6 +52,7 @@ def test_what_cannot_be_is_refused(kind: type[PolicySettings], options: dict[str
         ({"critic_pretraining": 200}, r"critic_pretraining must lie in \[0, steps\)"),
         ({"value_clip": 0.2}, "value_clip says nothing to a critic that is solved for"),
         ({"critic_learning_rate": 1e-4}, "critic_learning_rate says nothing"),
+        ({"critic_whole": True}, "critic_whole says nothing to a critic that is solved for"),
         ({"critic": "pm", "critic_strength": 2.0}, "critic_strength says nothing to a critic that is trained"),
         ({"critic": "pm", "value_clip": 0.0}, "value_clip must be above 0"),
     ],

@@ -75,6 +75,14 @@ class Trunk:
         """An adapter with the weights of another; one of the same name is replaced."""
         self.load_adapter(name, self.adapter_tensors(of), self.adapted_layers[0].rank(of))
 
+    def copy_whole(self, name: str, of: str | None) -> None:
+        """Whole weights that do what an adapter does (None: the bare trunk), but for rounding; an adapter of the same
+        name is replaced."""
+        weights = [layer.merged(of).clone() for layer in self.adapted_layers]
+        self.add_adapter(name, 0, seed=0)
+        for layer, weight_OI in zip(self.adapted_layers, weights, strict=True):
+            layer.parts(name)["whole"].data.copy_(weight_OI)
+
     def drop_adapter(self, name: str) -> None:
         for layer in self.adapted_layers:
             layer.drop(name)

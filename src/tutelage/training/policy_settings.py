@@ -118,6 +118,8 @@ class PPOSettings(PolicySettings):
     """of `pm` and `policy`; None: the policy's"""
     value_clip: float | None = None
     """of `pm` and `policy`: how far a value may be moved by one batch; None: as far as it goes"""
+    critic_whole: bool = False
+    """of `pm` and `policy`: whole weights are trained (embeddings and norms stay the base's), not an adapter"""
     critic_pretraining: int = 0
     """first steps in which the critic alone learns (MOSS); they are among `steps`"""
 
@@ -131,8 +133,8 @@ class PPOSettings(PolicySettings):
         if not 0 <= self.critic_pretraining < self.steps:
             raise ValueError(f"critic_pretraining must lie in [0, steps), not {self.critic_pretraining}")
         if self.critic == "head":
-            for name in ("critic_learning_rate", "value_clip"):
-                if getattr(self, name) is not None:
+            for name in ("critic_learning_rate", "value_clip", "critic_whole"):
+                if getattr(self, name) not in (None, False):
                     raise ValueError(f"{name} says nothing to a critic that is solved for; set critic to pm or policy")
         elif self.critic_strength != 1.0:
             raise ValueError("critic_strength says nothing to a critic that is trained; set critic to head")
