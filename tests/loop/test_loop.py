@@ -20,7 +20,7 @@ from tutelage.loop.recipe import load_recipe
 from tutelage.loop.stages import Workshop, freeze, read_judgments, train_preference
 from tutelage.modeling.snapshot import read_card
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import write_jsonl
+from tutelage.plumbing.files import read_jsonl, write_jsonl
 from tutelage.report.page import render
 
 STAGES = [
@@ -61,6 +61,8 @@ def test_every_stage_leaves_its_result_and_what_it_was_made_from(finished: tuple
         record = json.loads((place / name / "stage.json").read_text())
         assert {"settings", "seed", "inputs", "versions", "wall_seconds", "peak_memory_bytes"} <= set(record)
     assert [stage["name"] for stage in summary["stages"]] == STAGES
+    samples = [line.record for line in read_jsonl(place / "round-1-policy" / "samples.jsonl")]
+    assert [sample["step"] for sample in samples] == [0] * 8  # two answers to four prompts
 
 
 def test_the_summary_keeps_the_contract(finished: tuple[Path, dict[str, Any]]) -> None:

@@ -62,9 +62,7 @@ def test_it_learns_what_is_to_be_expected_and_the_clip_holds_it_back(
     batch = a_batch(talker, models)
 
     def learnt(value_clip: float | None) -> tuple[list[float], float]:
-        settings = replace(
-            SETTINGS, critic=start, critic_whole=whole, critic_learning_rate=1e-3, value_clip=value_clip
-        )
+        settings = replace(SETTINGS, critic=start, critic_whole=whole, critic_learning_rate=1e-3, value_clip=value_clip)
         critic = AdapterCritic(talker, models, settings, seed=1)
         before = critic.values(batch)
         returns = [values + 3.0 for values in before]

@@ -144,18 +144,11 @@ class PolicyRun:
 
     def _add_samples(self, step: int, batch: "RolloutBatch", trunk: "Trunk") -> None:
         from tutelage.plumbing.files import read_jsonl, write_jsonl
+        from tutelage.training.watching import sample_dialogues
 
         file = self.place / "samples.jsonl"
         before = [line.record for line in read_jsonl(file)] if file.exists() else []
-        more = [
-            {
-                "step": step, "prompt": trunk.encoder.text(prompt), "response": rollout.sample.text,
-                "finish": rollout.sample.finish, "reward": rollout.score, "heldout_reward": rollout.heldout_score,
-                "kl": float(rollout.kl_t("k1").sum()), "length": len(rollout.sample.ids),
-            }
-            for prompt, row in list(zip(batch.prompts, batch.rollouts, strict=True))[: self.sample_prompts]
-            for rollout in row
-        ]  # fmt: skip
+        more = sample_dialogues(batch, step, self.sample_prompts, trunk.encoder)
         write_jsonl(file, [record for record in before if record["step"] < step] + more)
 
     def _empty(self) -> None:

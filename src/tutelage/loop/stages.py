@@ -40,8 +40,10 @@ from tutelage.training.policy_settings import PPOSettings
 from tutelage.training.ppo import KLLimitPassed, train_on_reward
 from tutelage.training.preference import PreferenceSettings, train_preference_model
 from tutelage.training.prompt_order import PromptSource
-from tutelage.training.rollouts import PreferenceModel, load_preference_model
+from tutelage.training.rollouts import PreferenceModel, RolloutBatch, load_preference_model
+from tutelage.training.watching import sample_dialogues
 
+SAMPLE_EVERY, SAMPLE_PROMPTS = 8, 4  # steps between two entries of samples.jsonl, prompts of an entry
 HELDOUT_SALT = "held-out preference model"  # the same in every round and run: a prompt never changes its half
 
 
@@ -190,14 +192,17 @@ def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int,
     """
     recipe, trunk = workshop.recipe, workshop.trunk
     steps: Sequence[Mapping[str, Any]] = []
+    samples: list[Mapping[str, Any]] = []
     ended = "steps"
     sources = workshop.prompt_sources(recipe.ppo.red_team_share)
     models = workshop.preference_model(train_pm, "train_pm"), workshop.preference_model(heldout, "heldout")
     with progress_bar(f"round {number}: PPO", recipe.ppo.steps, "steps") as bar:
 
-        def show(metrics: Sequence[Mapping[str, Any]], _: object) -> None:
+        def show(metrics: Sequence[Mapping[str, Any]], batch: RolloutBatch) -> None:
             nonlocal steps
             steps, last = metrics, metrics[-1]
+            if last["step"] % SAMPLE_EVERY == 0:
+                samples.extend(sample_dialogues(batch, last["step"], SAMPLE_PROMPTS, trunk.encoder))
             bar.advance()
             bar.note(f"reward {last['reward']:+.2f}  KL {last['kl']:.1f}  length {last['length']:.0f}")
 
@@ -211,6 +216,7 @@ def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int,
     lineage = {**_origin(workshop, number, recipe.ppo), "data": [_named(train_pm), _named(heldout)]}
     save_snapshot(place / "snapshot", trunk, "policy", recipe.ppo.rank, None, lineage)
     write_jsonl(place / "metrics.jsonl", steps)
+    write_jsonl(place / "samples.jsonl", samples)
     write_json(place / "result.json", {"ended": ended})
 
 

@@ -36,9 +36,7 @@ class AdapterCritic:
             trunk.add_adapter(ADAPTER, settings.rank, seed)
         else:
             trunk.copy_adapter(ADAPTER, of=start)
-        self._head = (
-            copy.deepcopy(models.train_pm.head) if from_pm else ScoreHead(trunk.width, "last").to(trunk.device)
-        )
+        self._head = copy.deepcopy(models.train_pm.head) if from_pm else ScoreHead(trunk.width, "last").to(trunk.device)
         self._scaled = from_pm
         rate = settings.critic_learning_rate or settings.learning_rate
         self._optimizer = MasterAdamW(
