@@ -127,6 +127,17 @@ def headline(shows: Record) -> str:
     return f"{gained}, by the held-out PM by {shows['heldout_gain']:+.2f}{at}. {_trust(shows['parting'])}"
 
 
+def slopes(shows: Record) -> list[str]:
+    """The lines that were fitted to the rewards over √KL, each in words."""
+    named = {"train-PM": shows["line"], "held-out PM": shows["heldout_line"]}
+    return [
+        f"{name}: {line['slope']:+.2f} [{line['low']:+.2f}, {line['high']:+.2f}] nats per √nat, "
+        f"R² {line['r_squared']:.2f}"
+        for name, line in named.items()
+        if line is not None
+    ]
+
+
 def _trust(found: Record | None) -> str:
     if found is None:
         return "It is not shown that the two part."
