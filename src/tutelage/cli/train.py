@@ -79,7 +79,9 @@ class TrainPM:
     warmup: int = 3
     """Steps over which the learning rates rise."""
     epochs: int = 1
-    """Passes over the comparisons; a second one mostly learns them by heart."""
+    """Passes over the comparisons; a second one mostly learns them by heart. 0: the --probe is all."""
+    probe: float = 0.0
+    """Begin the score head as a linear probe of the base, with an L2 penalty of this strength; 0: at zero."""
     batch_pairs: int = 16
     """Comparisons a step (at least; a prompt's comparisons stay together)."""
     rank: int = 16
@@ -145,7 +147,7 @@ class TrainPM:
         _require_depth(trunk, settings)
         checkpoints = self._checkpoints(trunk, settings, data)
         started = time.perf_counter()
-        with progress_bar("preference model", self.epochs * len(data.train), "pairs") as bar:
+        with progress_bar("preference model", settings.passes * len(data.train), "pairs") as bar:
             trained = train_preference_model(
                 trunk, ADAPTER, data.train, settings, self.seed, _reporting(bar), data.held_out,
                 checkpoints, self.init,
@@ -344,9 +346,10 @@ def _reporting(bar: Bar) -> Callable[[int, Mapping[str, Any]], None]:
     late: deque[Mapping[str, Any]] = deque(maxlen=LATE_STEPS)
 
     def on_step(pairs: int, metrics: Mapping[str, Any]) -> None:
-        late.append(metrics)
         bar.advance(pairs)
-        bar.note(f"loss {_mean_loss(late):.3f}")
+        if metrics:  # none while a probe's features are taken
+            late.append(metrics)
+            bar.note(f"loss {_mean_loss(late):.3f}")
 
     return on_step
 

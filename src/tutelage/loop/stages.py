@@ -159,7 +159,7 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
         )
     adapter = "heldout" if heldout else "train_pm"
     with progress_bar(
-        f"round {number}: {'held-out' if heldout else 'train'} preference model", len(own), "pairs"
+        f"round {number}: {'held-out' if heldout else 'train'} preference model", settings.passes * len(own), "pairs"
     ) as bar:
         trained = train_preference_model(
             trunk, adapter, own, settings, _seed(workshop, number, 2 + heldout), lambda pairs, _: bar.advance(pairs)

@@ -26,8 +26,10 @@ from tutelage.training.checkpoint import Checkpoints, Metrics, Progress
 from tutelage.training.losses import Sum, preference_loss
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.pairs import PairedGroup, drop_weakest, numbered, paired_groups
+from tutelage.training.probe import fit_probe
 from tutelage.training.schedule import Schedule, rate_factor
 
+PROBE_GROUPS = 16  # prompts whose features are taken at once, between two moves of the progress bar
 REFERENCE_GROUPS = 24  # prompts of the training set whose responses tell the spread of features and the zero of scores
 
 
@@ -44,7 +46,11 @@ class PreferenceSettings:
     warmup: int = 3
     """steps over which the learning rates rise"""
     epochs: int = 1
-    """passes over the comparisons; the paper makes one, for a second one mostly learns them by heart"""
+    """passes over the comparisons; the paper makes one, for a second one mostly learns them by heart; 0: the head's
+    `probe` is all, and the trunk stays as it is"""
+    probe: float = 0.0
+    """strength of the L2 penalty of the linear probe that the head begins as, on features of their own spread; 0: the
+    head begins at zero"""
     batch_pairs: int = 16
     """comparisons an optimizer step (at least; a prompt's comparisons stay together)"""
     rank: int = 16
@@ -75,16 +81,24 @@ class PreferenceSettings:
 
     def __post_init__(self) -> None:
         require_positive(
-            self, "learning_rate", "head_learning_rate", "batch_pairs", "max_tokens", "token_budget", "epochs",
+            self, "learning_rate", "head_learning_rate", "batch_pairs", "max_tokens", "token_budget",
             "min_strength", "clip_norm", "warmup", "harmless_weight", *(["layers"] if self.layers is not None else []),
+            *(["epochs"] if not self.probe else []),
         )  # fmt: skip
-        for name in ("rank", "eval_every", "patience"):
+        for name in ("rank", "eval_every", "patience", "probe", "epochs"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if self.eval_every and not self.epochs:
+            raise ValueError("eval_every has no steps to stand between: epochs is 0")
         if not 0 <= self.label_smoothing < 0.5:
             raise ValueError(f"label_smoothing must lie in [0, 0.5), not {self.label_smoothing}")
         if len(self.strength_labels) != 4 or not all(0.5 <= label <= 1 for label in self.strength_labels):
             raise ValueError(f"strength_labels must be four chances from 0.5 to 1, not {self.strength_labels}")
+
+    @property
+    def passes(self) -> int:
+        """How often every comparison is read, for the probe or to train on."""
+        return self.epochs + (self.probe > 0)
 
 
 @dataclass(frozen=True)
@@ -111,8 +125,9 @@ def train_preference_model(
     """Train on the comparisons; `held_out` is measured every `eval_every` steps.
 
     The adapter is made anew on the trunk, or begins as that of `initial`, the snapshot of a preference model of the
-    same rank, layers and pooling (one that was pretrained on votes, say), and so does the head. Training goes on from
-    the last checkpoint if there is one: on CPU to the same bits as without a break. Scores are shifted to mean 0 over
+    same rank, layers and pooling (one that was pretrained on votes, say), and so does the head; without one the head
+    begins at zero, or as a linear probe of the untouched trunk. Training goes on from the last checkpoint if there is
+    one: on CPU to the same bits as without a break. Scores are shifted to mean 0 over
     the responses to the first `REFERENCE_GROUPS` prompts, without rescaling, so that ΔElo = 174·Δscore holds.
 
     Raises:
@@ -129,6 +144,7 @@ def train_preference_model(
         raise InputError(f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}")
     reference = [paired.group for paired in groups[:REFERENCE_GROUPS]]
     head = _begin(trunk, adapter, settings, seed, initial, reference)
+    probed = [_probe(trunk, adapter, head, groups, settings, on_step)] if settings.probe else []
     optimizer = MasterAdamW(
         (trunk.adapter_parameters(adapter).values(), settings.learning_rate),
         (head.parameters(), settings.head_learning_rate),
@@ -141,7 +157,7 @@ def train_preference_model(
         for step, batch in list(enumerate(batches))[len(metrics) :]:
             rate = rate_factor(step, len(batches), settings.warmup, settings.schedule)
             measured = {"step": step, **_step(trunk, head, optimizer, batch, settings, rate, step)}
-            if step == 0 and initial is None and abs(measured["loss"] - math.log(2)) > 1e-6:
+            if step == 0 and initial is None and not probed and abs(measured["loss"] - math.log(2)) > 1e-6:
                 raise CheckFailed(f"the untrained loss is {measured['loss']:.6f}, not ln 2: rows or pairs are mislaid")
             if settings.eval_every and (step + 1) % settings.eval_every == 0:
                 measured |= _held_out(trunk, adapter, head, held_out, settings.max_tokens)
@@ -153,6 +169,7 @@ def train_preference_model(
                 break
     head.offset += float(np.mean(np.concatenate(score_branches(trunk, adapter, head, reference))))
     dropped = {"strength below min_strength": weak, **drops}
+    metrics = metrics or probed
     return Trained(head, metrics, sum(m["pairs"] for m in metrics), {k: v for k, v in dropped.items() if v})
 
 
@@ -170,6 +187,8 @@ def _begin(
         head = ScoreHead(trunk.width, settings.pooling, settings.layers).to(trunk.device)
         head.fit_scale(branch_features(trunk, adapter, head, reference))
         return head
+    if settings.probe:
+        raise InputError(f"probe = {settings.probe} would begin the head of {initial} anew; set it to 0")
     card, loaded = read_card(initial), load_snapshot(initial, trunk, adapter)
     for name in ("rank", "layers", "pooling"):
         if loaded is None or getattr(card, name) != getattr(settings, name):
@@ -179,6 +198,34 @@ def _begin(
             )
     assert loaded is not None
     return loaded
+
+
+def _probe(
+    trunk: Trunk,
+    adapter: str,
+    head: ScoreHead,
+    groups: Sequence[PairedGroup],
+    settings: PreferenceSettings,
+    on_step: Callable[[int, Metrics], None],
+) -> Metrics:
+    """Begin the head as the linear probe of all comparisons; returns how well it tells them, as a step's metrics."""
+    parts = []
+    for start in range(0, len(groups), PROBE_GROUPS):
+        part = groups[start : start + PROBE_GROUPS]
+        features_NF = branch_features(trunk, adapter, head, [paired.group for paired in part])
+        chosen, rejected = numbered(part)
+        parts.append((((features_NF[chosen] - features_NF[rejected]) / head.scale).cpu(), *_aims(part, settings)))
+        on_step(len(chosen), {})
+    gaps_PF, labels_P, weights_P = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    weights_F = fit_probe(gaps_PF, labels_P, weights_P, settings.probe)
+    head.weight.data = weights_F.to(head.weight)
+    gap_P = gaps_PF @ weights_F.float()
+    zero_P = torch.zeros_like(gap_P)
+    loss = preference_loss(gap_P, zero_P, labels_P, weights_P)
+    return {
+        "step": 0, "loss": float(loss.total) / loss.count, "accuracy": _right(gap_P, zero_P) / len(gap_P),
+        "pairs": len(gap_P), "gradient_norm": 0.0, "rate": 0.0,
+    }  # fmt: skip
 
 
 def _go_on(
@@ -251,7 +298,7 @@ def _step(
         rows, part = trunk.lay([groups[place] for place in places]), [batch[place] for place in places]
         scores_N = head(trunk.hidden_RLD(rows, head.layers), rows)
         chosen, rejected = numbered(part)
-        labels_P, weights_P = (values.to(trunk.device) for values in _labels_and_weights(part, settings))
+        labels_P, weights_P = (values.to(trunk.device) for values in _aims(part, settings))
         loss = preference_loss(scores_N[chosen], scores_N[rejected], labels_P, weights_P)
         _check(step, loss, part, scores_N[chosen] - scores_N[rejected])
         optimizer.accumulate(loss.total)
@@ -261,8 +308,9 @@ def _step(
     return {"loss": total / weight, "accuracy": right / pairs, "pairs": pairs, "gradient_norm": norm, "rate": rate}
 
 
-def _labels_and_weights(batch: Sequence[PairedGroup], settings: PreferenceSettings) -> tuple[Tensor, Tensor]:
-    """The pairs' soft labels and what each counts; a choice of unknown strength is taken for certain."""
+def _aims(batch: Sequence[PairedGroup], settings: PreferenceSettings) -> tuple[Tensor, Tensor]:
+    """The soft label that each pair is trained towards and what it counts; a choice of unknown strength is taken for
+    certain."""
     comparisons = [comparison for paired in batch for comparison in paired.comparisons]
     labels_P = torch.tensor([settings.strength_labels[(one.strength or 4) - 1] for one in comparisons])
     weights_P = torch.tensor([settings.harmless_weight if one.kind == "harmless" else 1.0 for one in comparisons])

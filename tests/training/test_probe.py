@@ -1,0 +1,87 @@
+"""The linear probe: the minimum it claims, found from any data; and what a preference model does with it."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tutelage.modeling.snapshot import save_snapshot
+from tutelage.modeling.trunk import Trunk
+from tutelage.plumbing.errors import CheckFailed, InputError
+from tutelage.training.losses import preference_loss
+from tutelage.training.preference import PreferenceSettings, score_comparisons, train_preference_model
+from tutelage.training.probe import fit_probe
+
+from .planted import PREFERENCE, planted
+
+PROBED = replace(PREFERENCE, probe=0.1, epochs=0)
+
+
+@given(
+    st.integers(1, 30), st.integers(1, 8), st.floats(1e-3, 10), st.floats(0.5, 1), st.floats(0.1, 30), st.integers(0, 9)
+)
+def test_the_probe_is_where_the_penalised_loss_is_level(
+    pairs: int, features: int, penalty: float, label: float, spread: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    gaps_PF = spread * torch.randn(pairs, features, generator=generator, dtype=torch.double)
+    labels_P = torch.full((pairs,), label, dtype=torch.double)
+    weights_P = torch.rand(pairs, generator=generator, dtype=torch.double) + 0.1
+    weights_F = fit_probe(gaps_PF, labels_P, weights_P, penalty).requires_grad_()
+    gap_P = gaps_PF @ weights_F
+    loss = preference_loss(gap_P, torch.zeros_like(gap_P), labels_P, weights_P)
+    (loss.total / loss.count + penalty / 2 * weights_F.square().sum()).backward()
+    assert weights_F.grad is not None
+    assert weights_F.grad.abs().max() < 1e-8 * (1 + spread)
+
+
+def test_what_is_not_a_number_is_refused() -> None:
+    with pytest.raises(CheckFailed, match="does not settle"):
+        fit_probe(torch.tensor([[float("nan")]]), torch.ones(1), torch.ones(1), 1.0)
+
+
+def test_a_head_may_be_its_probe_alone(tiny: Trunk) -> None:
+    trained = train_preference_model(tiny, "pm", planted(160, 0), PROBED, seed=0)
+    (fit,) = trained.metrics
+    assert fit["pairs"] == trained.pairs
+    assert fit["loss"] < 0.5 * math.log(2)
+    scores, _ = score_comparisons(tiny, "pm", trained.head, planted(100, 1), 64)
+    assert (scores[:, 0] > scores[:, 1]).mean() >= 0.9
+    assert all(not update.any() for key, update in tiny.adapter_parameters("pm").items() if key.endswith("lora_B"))
+
+
+def test_training_goes_on_from_the_probe(tiny: Trunk) -> None:
+    seen: list[int] = []
+    settings = replace(PROBED, epochs=1)
+    trained = train_preference_model(
+        tiny, "pm", planted(160, 0), settings, seed=0, on_step=lambda pairs, _: seen.append(pairs)
+    )
+    assert trained.metrics[0]["loss"] < 0.5 * math.log(2)
+    assert sum(seen) == settings.passes * trained.pairs
+
+
+def test_a_probe_of_flipped_kinds_weighs_them(tiny: Trunk) -> None:
+    """Harmless comparisons want the opposite; what they count decides."""
+    both = planted(60, 0) + [
+        replace(one, kind="harmless", chosen=one.rejected, rejected=one.chosen) for one in planted(60, 1)
+    ]
+    for weight, lowest, highest in ((0.1, 0.8, 1.0), (10.0, 0.0, 0.2)):
+        trained = train_preference_model(tiny, "pm", both, replace(PROBED, harmless_weight=weight), seed=0)
+        scores, _ = score_comparisons(tiny, "pm", trained.head, planted(50, 2), 64)
+        assert lowest <= (scores[:, 0] > scores[:, 1]).mean() <= highest
+
+
+def test_contradictions_are_refused(tiny: Trunk, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="epochs must be above 0"):
+        PreferenceSettings(epochs=0)
+    with pytest.raises(ValueError, match="epochs is 0"):
+        PreferenceSettings(epochs=0, probe=1.0, eval_every=5)
+    trained = train_preference_model(tiny, "pm", planted(20, 0), PROBED, seed=0)
+    save_snapshot(tmp_path / "pm", tiny, "pm", PROBED.rank, trained.head, {})
+    tiny.drop_adapter("pm")
+    with pytest.raises(InputError, match=r"would begin the head of .* anew"):
+        train_preference_model(tiny, "pm", planted(20, 0), PROBED, seed=0, initial=tmp_path / "pm")
