@@ -35,7 +35,6 @@ Study = Literal["size", "pmp", "mixture", "weight", "agreement"]
 QUARTERS = 4
 
 
-
 @dataclass(frozen=True)
 class Scale:
     """How large a study is."""
