@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_json, read_jsonl, write_text
 from tutelage.report.charts import column
-from tutelage.report.figures import to_inline_svg
-from tutelage.report.page import environment, flattened
+from tutelage.report.page import drawn, environment, flattened
 from tutelage.report.plain import cleaned, is_number
 from tutelage.report.rl_charts import CHARTS
 from tutelage.statistics.overoptimisation import Line, fitted_line, gain, late_mean, parting
@@ -107,11 +105,9 @@ def write_rl_page(run: Record, path: Path) -> None:
 def render_rl(run: Record) -> str:
     """The page as HTML text."""
     safe = cleaned(run)
-    drawn = {name: chart(safe) for name, chart in CHARTS.items()}
-    figures = {name: Markup(to_inline_svg(figure, name)) for name, figure in drawn.items() if figure is not None}
     shows = findings(run["steps"])
     return environment().get_template("rl.html.j2").render(
-        run=safe, figures=figures, shows=shows, headline=headline(shows), groups=_by_step(safe["samples"]),
+        run=safe, figures=drawn(CHARTS, safe), shows=shows, headline=headline(shows), groups=_by_step(safe["samples"]),
         settings=flattened((safe["card"] or {}).get("settings")),
     )  # fmt: skip
 
