@@ -25,6 +25,8 @@ from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.plumbing.files import read_json, read_jsonl, write_jsonl
 from tutelage.training.policy_settings import GRPOSettings, PPOSettings, RLOOSettings
 
+from ..plumbing.fake_sinks import fake_sink
+
 SMALL: dict[str, Any] = {
     "steps": 4, "prompts_per_step": 4, "samples_per_prompt": 2, "learning_rate": 1e-2, "rank": 4, "kl_weight": 0.02,
 }  # fmt: skip
@@ -152,6 +154,32 @@ def test_killed_or_stopped_and_resumed_it_is_the_same_snapshot(
 
 def timeless(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if "seconds" not in key}
+
+
+def test_other_tools_get_the_numbers_of_every_step_once_also_where_it_was_broken_off(
+    train_ppo: TrainPPO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = fake_sink(monkeypatch, "trackio")
+    command = replace(train_ppo, log=("trackio",), checkpoint_every=2)
+    fake.breaks_at = 2
+    with pytest.raises(BrokenPipeError):
+        command.run()
+    replace(command, resume=True).run()
+    steps = [line.record for line in read_jsonl(command.out / "metrics.jsonl")]
+    assert [step for _, step in fake.seen] == [0, 1, 2, 3]
+    assert [timeless(numbers) for numbers, _ in fake.seen] == [timeless(step) for step in steps]
+    first, again = fake.begun
+    assert first == again
+    assert first["config"]["settings"]["steps"] == 4
+
+
+def test_a_tool_that_is_not_installed_is_noticed_before_any_work(
+    train_ppo: TrainPPO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match="--log wandb: the package wandb is not installed"):
+        replace(train_ppo, log=("wandb",)).run()
+    assert not train_ppo.out.exists()
 
 
 def test_it_begins_as_the_initial_policy_and_is_held_near_to_it(train_ppo: TrainPPO, initial: Path) -> None:

@@ -50,9 +50,12 @@ def test_a_training_before_its_first_step_is_waited_for(tmp_path: Path, capsys: 
 
 
 def test_once_shows_it_as_it_stands(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_jsonl(run / "samples.jsonl", [{"step": 8, "prompt": "Basil?", "response": "With light.", "reward": 0.4}])
     assert main(["runs", "watch", str(run), "--once"]) == 0
     shown = capsys.readouterr().out
     assert "score, train-PM" in shown
+    assert "nats per √nat" in shown
+    assert "→ With light." in shown
     assert "█" in shown
 
 

@@ -20,7 +20,7 @@ from tutelage.loop.recipe import load_recipe
 from tutelage.loop.stages import Workshop, freeze, read_judgments, train_preference
 from tutelage.modeling.snapshot import read_card
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import write_jsonl
+from tutelage.plumbing.files import read_jsonl, write_jsonl
 from tutelage.report.page import render
 
 STAGES = [
@@ -61,6 +61,8 @@ def test_every_stage_leaves_its_result_and_what_it_was_made_from(finished: tuple
         record = json.loads((place / name / "stage.json").read_text())
         assert {"settings", "seed", "inputs", "versions", "wall_seconds", "peak_memory_bytes"} <= set(record)
     assert [stage["name"] for stage in summary["stages"]] == STAGES
+    samples = [line.record for line in read_jsonl(place / "round-1-policy" / "samples.jsonl")]
+    assert [sample["step"] for sample in samples] == [0] * 8  # two answers to four prompts
 
 
 def test_the_summary_keeps_the_contract(finished: tuple[Path, dict[str, Any]]) -> None:
@@ -73,6 +75,7 @@ def test_the_summary_keeps_the_contract(finished: tuple[Path, dict[str, Any]]) -
     assert {"value", "low", "high", "ceiling"} <= set(summary["pm_accuracy"])
     for entry in summary["rounds"]:
         assert {"kl", "reward_gain", "heldout_pm_gain"} <= set(entry)
+        assert entry["ended"] == "steps"
         assert entry["steps"][0]["mismatch_p99"] < 1e-4  # fp32: sampler and trainer agree
 
 
@@ -126,6 +129,18 @@ def test_the_headline_is_what_the_held_out_workers_said(finished: tuple[Path, di
 
 def test_the_report_of_a_real_run_lacks_nothing(finished: tuple[Path, dict[str, Any]]) -> None:
     assert "not measured" not in render(finished[1])
+
+
+def test_beyond_the_kl_limit_the_loop_goes_on_with_the_last_policy_within_and_says_so(tmp_path: Path) -> None:
+    smoke = load_recipe("smoke")
+    wild = replace(smoke.ppo, steps=30, learning_rate=0.1, kl_weight=0.0, kl_limit=0.2)
+    summary = run_loop(replace(smoke, rounds=1, ppo=wild), tmp_path / "wild")
+    (entry,) = summary["rounds"]
+    assert entry["ended"] == "kl_limit"
+    assert 1 < len(entry["steps"]) < 30
+    assert max(step["kl"] for step in entry["steps"]) <= 0.2
+    assert "round-1" in {row["snapshot"] for row in summary["snapshot_scores"]}  # the evaluation has had its answers
+    assert f"Round 1: after {len(entry['steps'])} steps the policy was further" in render(summary)
 
 
 def test_a_finished_run_is_kept_as_it_is(finished: tuple[Path, dict[str, Any]]) -> None:

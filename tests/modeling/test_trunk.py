@@ -156,6 +156,26 @@ def test_log_probs_entropy_and_gradient_are_those_of_log_softmax(temperature: fl
     assert not entropy.requires_grad
 
 
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
+def test_the_entropys_gradient_is_that_of_finite_differences_where_it_learns(temperature: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(11, 8, generator=generator, requires_grad=True)
+    weight = torch.randn(30, 8, generator=generator)
+    targets = torch.randint(30, (11,), generator=generator)
+    upstream, direction = torch.randn(11, generator=generator), torch.randn(11, 8, generator=generator)
+
+    def both(at: Tensor) -> Tensor:
+        logprobs, entropy = FrozenHeadLogProbs.apply(at, weight, targets, temperature, True)
+        total: Tensor = logprobs.sum() + (entropy * upstream).sum()
+        return total
+
+    (gradient,) = torch.autograd.grad(both(states), states)
+    step = 1e-2
+    ahead, behind = (float(both((states + sign * step * direction).detach())) for sign in (1, -1))
+    assert float((gradient * direction).sum()) == pytest.approx((ahead - behind) / (2 * step), rel=1e-2)
+
+
 def test_the_temperature_of_logits_and_log_probs_is_the_same(tiny: Trunk) -> None:
     with tiny.using(None):
         states = tiny.hidden_RLD(ROWS)

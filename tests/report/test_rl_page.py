@@ -141,6 +141,20 @@ def test_the_terminal_shows_first_last_and_curve_of_what_there_is(run: Record) -
     assert "clip fraction" not in text
     assert "▁" in text
     assert "rises faster" in text
+    assert f"held-out PM: {findings(run['steps'])['heldout_line']['slope']:+.2f} [" in text
+    assert "→" not in text
+
+
+def test_the_terminal_shows_the_latest_answer_and_none_of_its_control_characters(run: Record) -> None:
+    run["samples"][-1]["prompt"] = "far away " * 100 + "And basil?"
+    run["samples"].append({**run["samples"][-1], "response": "another to the same batch"})
+    console = Console(file=io.StringIO(), width=400)
+    run["samples"][1]["response"] = "Water it.\x1b[2J[bold]"
+    console.print(live_view(run["steps"], run["samples"]))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "step 39, train-PM 0.40" in shown
+    assert "And basil?\n→ Water it.⟨U+001B⟩[2J[bold]" in shown
+    assert len(next(line for line in shown.splitlines() if line.startswith("…"))) < 210
 
 
 def test_a_sparkline_is_lowest_to_highest() -> None:

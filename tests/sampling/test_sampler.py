@@ -24,7 +24,12 @@ PROMPTS = [tuple(text.encode()) for text in ("hello", "a much longer prompt than
 GREEDY = SamplingParameters(temperature=0, max_tokens=16)
 LETTERS = ("a", "e", "i", "o", "u", "t", "n", "s", "r", "d", "E", "T", "A", "0", "1", "2", "3")
 PARAMETERS = SamplingParameters(temperature=0.9, max_tokens=24, stop=LETTERS)
-BOUNDS = {"float32": (1e-4, 1e-3), "bfloat16": (0.1, 1.0)}  # of |sampler - trainer|, nats a token: mean, largest
+# Of |sampler - trainer|, nats a token: the mean, then quantiles.
+MEANS = {"float32": 1e-4, "bfloat16": 0.1}
+QUANTILES = {
+    "float32": {0.5: 1e-5, 0.9: 3e-5, 0.99: 1e-4, 1.0: 1e-3},
+    "bfloat16": {0.5: 0.04, 0.9: 0.2, 0.99: 0.5, 1.0: 1.0},
+}
 
 
 def gaps(trunk: Trunk, adapter: str | None, prompts: Sequence[tuple[int, ...]], n: int, **parameters: Any) -> Tensor:
@@ -50,7 +55,7 @@ def embedded_prompts(trunk: Trunk, count: int) -> list[tuple[int, ...]]:
 
 def test_the_embedded_bases_log_probs_are_the_trainers(embedded: Trunk) -> None:
     found = gaps(embedded, None, embedded_prompts(embedded, 2), 2, temperature=0.9, max_tokens=16)
-    assert found.max() < BOUNDS["float32"][1]
+    assert found.max() < QUANTILES["float32"][1.0]
 
 
 @pytest.mark.hard
@@ -58,11 +63,10 @@ def test_the_embedded_bases_log_probs_are_the_trainers(embedded: Trunk) -> None:
 def test_the_mismatch_between_sampler_and_trainer_is_bounded(dtype: str) -> None:
     trunk = load_base(EMBEDDED, DialogueFormat(), getattr(torch, dtype))
     found = gaps(trunk, None, embedded_prompts(trunk, 32), 2, temperature=0.7, max_tokens=48)
-    levels = {level: round(float(found.quantile(level)), 6) for level in (0.5, 0.9, 0.99, 1.0)}
-    print(f"{dtype}: mean {found.mean():.6f}, quantiles {levels}, {len(found)} tokens")
-    mean, largest = BOUNDS[dtype]
-    assert found.mean() < mean
-    assert found.max() < largest
+    levels = {level: float(found.quantile(level)) for level in QUANTILES[dtype]}
+    print(f"{dtype}: mean {found.mean():.2g}, quantiles {levels}, {len(found)} tokens")
+    assert found.mean() < MEANS[dtype]
+    assert all(levels[level] < bound for level, bound in QUANTILES[dtype].items())
 
 
 def test_under_top_p_they_are_those_of_what_was_left(policy: Trunk) -> None:

@@ -31,9 +31,11 @@ def a_batch(talker: Trunk, models: Models) -> RolloutBatch:
     return roll_out(talker, models, prompts(talker, 4, 3), 2, SamplingParameters(max_tokens=6), 0)
 
 
-def test_it_begins_as_the_preference_model(talker: Trunk, models: Models) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_it_begins_as_the_preference_model(talker: Trunk, models: Models, whole: bool) -> None:
     batch, judge = a_batch(talker, models), models.train_pm
-    values = AdapterCritic(talker, models, SETTINGS, seed=1).values(batch)
+    values = AdapterCritic(talker, models, replace(SETTINGS, critic_whole=whole), seed=1).values(batch)
+    assert talker.adapted_layers[0].rank(ADAPTER) == (0 if whole else 2)
     features = [f for row in score_with_features(talker, "judge", judge.head, batch.groups)[1] for f in row]
     direction = judge.head.direction.detach().double().numpy()
     for own, expected in zip(values, features, strict=True):
@@ -53,14 +55,14 @@ def test_or_as_the_initial_policy_with_a_head_of_zeros(talker: Trunk, models: Mo
             assert all((value == 0).all() for key, value in weights.items() if "lora_B" in key)
 
 
-@pytest.mark.parametrize("start", ["pm", "policy"])
+@pytest.mark.parametrize(("start", "whole"), [("pm", False), ("policy", False), ("policy", True)])
 def test_it_learns_what_is_to_be_expected_and_the_clip_holds_it_back(
-    talker: Trunk, models: Models, start: CriticStart
+    talker: Trunk, models: Models, start: CriticStart, whole: bool
 ) -> None:
     batch = a_batch(talker, models)
 
     def learnt(value_clip: float | None) -> tuple[list[float], float]:
-        settings = replace(SETTINGS, critic=start, critic_learning_rate=1e-3, value_clip=value_clip)
+        settings = replace(SETTINGS, critic=start, critic_whole=whole, critic_learning_rate=1e-3, value_clip=value_clip)
         critic = AdapterCritic(talker, models, settings, seed=1)
         before = critic.values(batch)
         returns = [values + 3.0 for values in before]

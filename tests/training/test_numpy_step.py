@@ -55,9 +55,12 @@ class Toy:
     def hidden_RLD(self, rows: Rows) -> Tensor:
         return nn.functional.one_hot(rows.ids_RL, VOCABULARY).float()
 
-    def logprobs_T(self, hidden_RLD: Tensor, rows: Rows, temperature: float) -> tuple[Tensor, Tensor]:
+    def logprobs_T(
+        self, hidden_RLD: Tensor, rows: Rows, temperature: float, entropy_learns: bool = False
+    ) -> tuple[Tensor, Tensor]:
         logprobs_TV = (hidden_RLD.flatten(0, 1)[rows.before_T] @ self.table / temperature).log_softmax(-1)
-        return logprobs_TV.gather(1, rows.targets_T[:, None])[:, 0], torch.zeros(len(rows.targets_T))
+        entropy_T = -(logprobs_TV.exp() * logprobs_TV).sum(-1)
+        return logprobs_TV.gather(1, rows.targets_T[:, None])[:, 0], entropy_T if entropy_learns else entropy_T.detach()
 
 
 def some_rollouts(rng: np.random.Generator) -> RolloutBatch:
@@ -127,6 +130,8 @@ def obvious_gradient(
                 if isinstance(settings, GRPOSettings):  # of k3: π0/π - 1 - log π0/π
                     slope -= settings.kl_weight * (1 - np.exp(rollout.reference_logprobs[t]) / chances[token])
                 gradient[last] -= slope * (np.eye(VOCABULARY)[token] - chances) / TEMPERATURE
+                entropy = -(chances * np.log(chances)).sum()
+                gradient[last] += settings.entropy_bonus * chances * (np.log(chances) + entropy) / TEMPERATURE
                 last, tokens = token, tokens + 1
     gradient /= tokens
     return gradient * min(1.0, settings.clip_norm / (np.linalg.norm(gradient) + 1e-6))
@@ -147,9 +152,12 @@ def obvious_step(
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("entropy_bonus", [0.0, 0.5])
 @pytest.mark.parametrize("kind", [PPOSettings, RLOOSettings, GRPOSettings])
-def test_a_step_is_number_by_number_the_obvious_one(kind: type[PolicySettings], seed: int) -> None:
-    rng, settings = np.random.default_rng(seed), kind(**COMMON)
+def test_a_step_is_number_by_number_the_obvious_one(
+    kind: type[PolicySettings], entropy_bonus: float, seed: int
+) -> None:
+    rng, settings = np.random.default_rng(seed), kind(**COMMON, entropy_bonus=entropy_bonus)
     table, batch = rng.normal(size=(VOCABULARY, VOCABULARY)), some_rollouts(rng)
     head = ScoreHead(WIDTH, "last")
     head.weight.data.normal_(generator=torch.Generator().manual_seed(seed))

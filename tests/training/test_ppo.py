@@ -1,6 +1,7 @@
 """PPO: its start is checked, its step is the textbook's, it raises what is planted, equal seeds give equal bits."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tutelage.training.advantages import Floats, advantages_and_returns, token_r
 from tutelage.training.checkpoint import Checkpoints
 from tutelage.training.critic import RidgeCritic
 from tutelage.training.optimizer import MasterAdamW
-from tutelage.training.policy_settings import KLPlace, PPOSettings
+from tutelage.training.policy_settings import KLEstimator, KLPlace, PPOSettings
 from tutelage.training.ppo import KLLimitPassed, check_first_step, describe, train_on_reward
 from tutelage.training.preference import train_preference_model
 from tutelage.training.prompt_order import PromptSource
@@ -204,14 +205,18 @@ def test_prompts_are_mixed_by_their_shares_and_none_comes_twice_before_all_came_
 # One step
 
 
-def score_and_kl(batch: RolloutBatch) -> list[tuple[float, Floats]]:
-    return [(rollout.score, rollout.old_logprobs - rollout.reference_logprobs) for rollout in batch.flat]
+OBVIOUS_KL: dict[KLEstimator, Callable[[Floats], Floats]] = {
+    "k1": lambda gap: gap,
+    "k2": lambda gap: gap**2 / 2,
+    "k3": lambda gap: np.exp(-gap) - 1 + gap,
+}
 
 
+@pytest.mark.parametrize("estimator", OBVIOUS_KL)
 @pytest.mark.parametrize("place", ["token", "sequence"])
 def test_the_kl_that_is_logged_is_the_kl_that_is_charged(
     talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel, batches: list[RolloutBatch],
-    monkeypatch: pytest.MonkeyPatch, place: KLPlace,
+    monkeypatch: pytest.MonkeyPatch, place: KLPlace, estimator: KLEstimator,
 ) -> None:  # fmt: skip
     paid: list[float] = []
 
@@ -221,7 +226,7 @@ def test_the_kl_that_is_logged_is_the_kl_that_is_charged(
         return rewards
 
     monkeypatch.setattr(credit, "token_rewards", noted)
-    settings = replace(SHORT, steps=3, kl_weight=0.7, kl_place=place)
+    settings = replace(SHORT, steps=3, kl_weight=0.7, kl_place=place, kl_estimator=estimator)
     metrics = train(talker, judge, heldout, settings)
     responses = settings.prompts_per_step * settings.samples_per_prompt
     for step, part in zip(metrics, np.split(np.array(paid), settings.steps), strict=True):
@@ -230,7 +235,8 @@ def test_the_kl_that_is_logged_is_the_kl_that_is_charged(
         assert step["sqrt_kl"] == pytest.approx(np.sqrt(max(step["kl"], 0)))
     assert abs(metrics[-1]["kl"]) > 1e-3
     assert describe(batches[-1], settings)["kl"] == metrics[-1]["kl"]
-    assert metrics[-1]["kl"] == pytest.approx(np.mean([kl.sum() for _, kl in score_and_kl(batches[-1])]))
+    gaps = [rollout.old_logprobs - rollout.reference_logprobs for rollout in batches[-1].flat]
+    assert metrics[-1]["kl"] == pytest.approx(np.mean([OBVIOUS_KL[estimator](gap).sum() for gap in gaps]))
 
 
 def obvious_update(
@@ -278,6 +284,41 @@ def test_a_step_is_the_textbooks(
     with talker.using("fresh", trained=True):
         expected = obvious_update(talker, "fresh", batch, whiten(advantages), settings) - start
     assert float((weights(talker) - start - expected).norm()) < 1e-2 * float(expected.norm())
+
+
+def test_the_gradient_of_a_bonus_for_entropy_is_that_of_finite_differences(
+    talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel
+) -> None:
+    """Through the whole trunk, to the policy's weights: the entropy of all tokens of a batch along one direction."""
+    rows = talker.lay(a_batch(talker, judge, heldout).groups)
+    parameters = talker.adapter_parameters("policy")
+    for key, parameter in parameters.items():
+        parameter.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(len(key)))
+    direction = {key: torch.randn(p.shape, generator=torch.Generator().manual_seed(1)) for key, p in parameters.items()}
+
+    def entropy(moved: float, learns: bool) -> Tensor:
+        for key, parameter in parameters.items():
+            parameter.data.add_(direction[key], alpha=moved)
+        with talker.using("policy", trained=True):
+            total = talker.logprobs_T(talker.hidden_RLD(rows), rows, SAMPLING.temperature, learns)[1].double().sum()
+        for key, parameter in parameters.items():
+            parameter.data.sub_(direction[key], alpha=moved)
+        return total
+
+    assert not entropy(0.0, learns=False).requires_grad
+    entropy(0.0, learns=True).backward()  # type: ignore[no-untyped-call]
+    slope = sum(float((p.grad * direction[key]).sum()) for key, p in parameters.items() if p.grad is not None)
+    difference = float(entropy(1e-3, learns=False) - entropy(-1e-3, learns=False)) / 2e-3
+    assert slope == pytest.approx(difference, rel=0.02)
+    assert abs(slope) > 1
+
+
+def test_a_bonus_for_entropy_raises_it(talker: Trunk, judge: PreferenceModel, heldout: PreferenceModel) -> None:
+    def entropy(bonus: float) -> float:
+        settings = replace(PPO, steps=4, prompts_per_step=4, kl_weight=0.0, entropy_bonus=bonus)
+        return float(train(talker, judge, heldout, settings)[-1]["entropy"])
+
+    assert entropy(1.0) > entropy(0.0) + 0.4
 
 
 def test_mini_batches_and_epochs_are_steps_of_the_optimizer(

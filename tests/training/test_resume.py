@@ -30,6 +30,9 @@ KINDS: dict[str, PolicySettings] = {
     "ppo": PPOSettings(**SMALL),
     "ppo, critic pm": PPOSettings(**SMALL, critic="pm", value_clip=0.2, reference_decay=0.8),
     "ppo, critic policy": PPOSettings(**SMALL, critic="policy", critic_pretraining=2),
+    "ppo of whole weights": PPOSettings(
+        **{**SMALL, "rank": 0}, critic="pm", critic_whole=True, reference_decay=0.8, entropy_bonus=0.1
+    ),
     "rloo": RLOOSettings(**SMALL),
     "grpo": GRPOSettings(**SMALL),
 }

@@ -5,6 +5,7 @@ metrics.jsonl      one line a step, whole after every step
 samples.jsonl      prompts with responses and scores of every so many steps
 snapshots/step-N   the policy after N steps, where that was asked for
 snapshot           the policy at the end
+tensorboard, wandb what these tools keep, where the numbers are sent there
 checkpoint         what an interrupted training goes on from
 """
 
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
     from tutelage.training.checkpoint import Checkpoints
     from tutelage.training.rollouts import RolloutBatch
 
-OURS = ("training.json", "metrics.jsonl", "samples.jsonl", "snapshots", "snapshot", "checkpoint")
+OURS = (
+    "training.json",
+    "metrics.jsonl",
+    "samples.jsonl",
+    "snapshots",
+    "snapshot",
+    "checkpoint",
+    "tensorboard",
+    "wandb",
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,14 @@ class PolicyRun:
             )
         return Checkpoints(self.place / "checkpoint", identity, every)
 
+    @property
+    def noted(self) -> int:
+        """Steps in metrics.jsonl: of a training that goes on, more than its checkpoint may have."""
+        from tutelage.plumbing.files import read_jsonl
+
+        file = self.place / "metrics.jsonl"
+        return sum(1 for _ in read_jsonl(file)) if file.exists() else 0
+
     def note(
         self, metrics: Sequence[dict[str, Any]], batch: "RolloutBatch", trunk: "Trunk", lineage: Mapping[str, Any]
     ) -> None:
@@ -119,18 +137,11 @@ class PolicyRun:
 
     def _add_samples(self, step: int, batch: "RolloutBatch", trunk: "Trunk") -> None:
         from tutelage.plumbing.files import read_jsonl, write_jsonl
+        from tutelage.training.watching import sample_dialogues
 
         file = self.place / "samples.jsonl"
         before = [line.record for line in read_jsonl(file)] if file.exists() else []
-        more = [
-            {
-                "step": step, "prompt": trunk.encoder.text(prompt), "response": rollout.sample.text,
-                "finish": rollout.sample.finish, "reward": rollout.score, "heldout_reward": rollout.heldout_score,
-                "kl": float(rollout.kl_t("k1").sum()), "length": len(rollout.sample.ids),
-            }
-            for prompt, row in list(zip(batch.prompts, batch.rollouts, strict=True))[: self.sample_prompts]
-            for rollout in row
-        ]  # fmt: skip
+        more = sample_dialogues(batch, step, self.sample_prompts, trunk.encoder)
         write_jsonl(file, [record for record in before if record["step"] < step] + more)
 
     def _empty(self) -> None:

@@ -17,6 +17,7 @@ from tutelage.cli.policy_run import PolicyRun
 from tutelage.cli.score import show_drops
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import Bar, progress_bar
+from tutelage.plumbing.sinks import Send, SinkName, import_sinks, open_sinks
 from tutelage.training.policy_settings import GRPOSettings, PolicySettings, PPOSettings, RLOOSettings
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class TrainOnReward:
     """Steps between two entries of responses in samples.jsonl; 0: none."""
     sample_prompts: int = 4
     """Prompts of an entry."""
+    log: tuple[SinkName, ...] = ()
+    """Also send the numbers of metrics.jsonl there; the package of that name must be installed."""
     checkpoint_every: int = 5
     """Steps between two checkpoints."""
     resume: bool = False
@@ -92,7 +95,7 @@ class TrainOnReward:
         from tutelage.training.rollouts import load_preference_model
 
         run = PolicyRun(self.out.resolve(), self.snapshot_at, self.sample_every, self.sample_prompts)
-        parameters = self._parameters()
+        parameters, sinks = self._parameters(), import_sinks(self.log)
         run.begin(self.resume, self.overwrite)
         cards = self._cards()
         trunk = load_base(self.model or cards["pm"].base, cards["pm"].format, getattr(torch, self.dtype), self.device)
@@ -105,7 +108,8 @@ class TrainOnReward:
         require_writable(run.place)
         with run.held():
             checkpoints = run.checkpoints(identity, self.checkpoint_every, self.overwrite)
-            result = self._train(run, trunk, sources, train_pm, heldout, parameters, identity, checkpoints)
+            with open_sinks(sinks, run.place, identity) as send:
+                result = self._train(run, trunk, sources, train_pm, heldout, parameters, identity, checkpoints, send)
             result["drops"] = dict(sum((Counter(file["drops"]) for file in read), Counter[str]()))
             run.finish(identity, result)
         return result
@@ -120,6 +124,7 @@ class TrainOnReward:
         parameters: "SamplingParameters",
         identity: Mapping[str, Any],
         checkpoints: "Checkpoints",
+        send: Send,
     ) -> dict[str, Any]:
         """Train, leave the snapshot, and say how it went."""
         from tutelage.training.ppo import KLLimitPassed, train_on_reward
@@ -127,7 +132,7 @@ class TrainOnReward:
         lineage = {name: identity[name] for name in ("method", "pm", "init", "settings", "sampling", "seed", "dtype")}
         started = time.perf_counter()
         with progress_bar(self._method, self.settings.steps, "steps") as bar:
-            note = self._noting(run, trunk, lineage, bar)
+            note = self._noting(run, trunk, lineage, bar, send)
             try:
                 metrics = train_on_reward(
                     trunk, ADAPTER, sources, train_pm, heldout, parameters, self.settings, self.seed, note,
@@ -256,14 +261,16 @@ class TrainOnReward:
             "sampling": asdict(self._parameters()), "seed": self.seed, "dtype": self.dtype, "device": self.device,
         }  # fmt: skip
 
-    def _noting(self, run: PolicyRun, trunk: "Trunk", lineage: Mapping[str, Any], bar: Bar) -> "OnStep":
-        """What is done after each step: files, and the bar."""
-        shown = 0
+    def _noting(self, run: PolicyRun, trunk: "Trunk", lineage: Mapping[str, Any], bar: Bar, send: Send) -> "OnStep":
+        """What is done after each step: files, what is sent elsewhere, and the bar."""
+        shown, sent = 0, run.noted
 
         def note(metrics: Sequence[dict[str, Any]], batch: Any) -> None:
-            nonlocal shown
+            nonlocal shown, sent
             run.note(metrics, batch, trunk, lineage)
-            last = metrics[-1]
+            for step in metrics[sent:]:
+                send(step)
+            last, sent = metrics[-1], max(sent, len(metrics))
             bar.advance(len(metrics) - shown)
             shown = len(metrics)
             bar.note(f"reward {last['reward']:+.2f}  KL {last['kl']:.1f}  length {last['length']:.0f}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from tyro.conf import Positional
 
@@ -32,17 +32,11 @@ class RunsRL:
         return {"name": run["name"], **findings(run["steps"]), "page": str(out)}
 
     def show(self, result: dict[str, Any]) -> None:
-        from tutelage.report.rl_page import headline
+        from tutelage.report.rl_page import headline, slopes
 
         console = Console()
-        console.print(headline(result), highlight=False)
-        for name, key in (("train-PM", "line"), ("held-out PM", "heldout_line")):
-            if line := result[key]:
-                console.print(
-                    f"{name}: {line['slope']:+.2f} [{line['low']:+.2f}, {line['high']:+.2f}] nats per √nat, "
-                    f"R² {line['r_squared']:.2f}",
-                    highlight=False,
-                )
+        for line in (headline(result), *slopes(result)):
+            console.print(line, highlight=False)
         console.print(f"page: {result['page']}", highlight=False)
 
 
@@ -72,19 +66,22 @@ class RunsWatch:
 
     def show(self, result: dict[str, Any]) -> None:
         if self.once:
-            from tutelage.report.rl_page import read_steps
+            from tutelage.report.rl_page import read_samples, read_steps
             from tutelage.report.terminal import live_view
 
-            Console().print(live_view(read_steps(self.directory)))
+            Console().print(live_view(read_steps(self.directory), read_samples(self.directory)))
 
     def _follow(self) -> None:
-        from tutelage.report.rl_page import is_finished, read_steps
+        from tutelage.report.rl_page import is_finished, read_samples, read_steps
         from tutelage.report.terminal import live_view
 
-        with Live(live_view(read_steps(self.directory)), console=Console(), auto_refresh=False) as live:
+        def view() -> Group:
+            return live_view(read_steps(self.directory), read_samples(self.directory))
+
+        with Live(view(), console=Console(), auto_refresh=False) as live:
             try:
                 while not is_finished(self.directory):
                     time.sleep(self.every)
-                    live.update(live_view(read_steps(self.directory)), refresh=True)
+                    live.update(view(), refresh=True)
             except KeyboardInterrupt:
                 return

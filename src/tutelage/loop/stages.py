@@ -33,15 +33,17 @@ from tutelage.modeling.snapshot import load_snapshot, save_snapshot
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
-from tutelage.plumbing.progress import progress_bar
+from tutelage.plumbing.progress import console, progress_bar
 from tutelage.sampling.sampler import sample
 from tutelage.training.pairs import drop_weakest
 from tutelage.training.policy_settings import PPOSettings
-from tutelage.training.ppo import train_on_reward
+from tutelage.training.ppo import KLLimitPassed, train_on_reward
 from tutelage.training.preference import PreferenceSettings, train_preference_model
 from tutelage.training.prompt_order import PromptSource
-from tutelage.training.rollouts import PreferenceModel, load_preference_model
+from tutelage.training.rollouts import PreferenceModel, RolloutBatch, load_preference_model
+from tutelage.training.watching import sample_dialogues
 
+SAMPLE_EVERY, SAMPLE_PROMPTS = 8, 4  # steps between two entries of samples.jsonl, prompts of an entry
 HELDOUT_SALT = "held-out preference model"  # the same in every round and run: a prompt never changes its half
 
 
@@ -179,23 +181,38 @@ def train_preference(workshop: Workshop, collected: Sequence[Path], number: int,
 
 
 def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int, place: Path) -> None:
-    """A policy from the initial one by PPO against the train-PM, watched by the held-out PM."""
+    """A policy from the initial one by PPO against the train-PM, watched by the held-out PM.
+
+    Where it goes beyond `kl_limit`, the last policy that did not is what the loop goes on with.
+    """
     recipe, trunk = workshop.recipe, workshop.trunk
+    steps: Sequence[Mapping[str, Any]] = []
+    samples: list[Mapping[str, Any]] = []
+    ended = "steps"
     sources = workshop.prompt_sources(recipe.ppo.red_team_share)
     models = workshop.preference_model(train_pm, "train_pm"), workshop.preference_model(heldout, "heldout")
     with progress_bar(f"round {number}: PPO", recipe.ppo.steps, "steps") as bar:
 
-        def show(metrics: Sequence[Mapping[str, Any]], _: object) -> None:
+        def show(metrics: Sequence[Mapping[str, Any]], batch: RolloutBatch) -> None:
+            nonlocal steps
+            steps, last = metrics, metrics[-1]
+            if last["step"] % SAMPLE_EVERY == 0:
+                samples.extend(sample_dialogues(batch, last["step"], SAMPLE_PROMPTS, trunk.encoder))
             bar.advance()
-            last = metrics[-1]
             bar.note(f"reward {last['reward']:+.2f}  KL {last['kl']:.1f}  length {last['length']:.0f}")
 
-        steps = train_on_reward(
-            trunk, "policy", sources, *models, recipe.sampling, recipe.ppo, _seed(workshop, number, 4), show
-        )
+        try:
+            train_on_reward(
+                trunk, "policy", sources, *models, recipe.sampling, recipe.ppo, _seed(workshop, number, 4), show
+            )
+        except KLLimitPassed as passed:
+            ended = "kl_limit"
+            console.print(f"[yellow]round {number}: {passed}[/yellow]", highlight=False)
     lineage = {**_origin(workshop, number, recipe.ppo), "data": [_named(train_pm), _named(heldout)]}
     save_snapshot(place / "snapshot", trunk, "policy", recipe.ppo.rank, None, lineage)
     write_jsonl(place / "metrics.jsonl", steps)
+    write_jsonl(place / "samples.jsonl", samples)
+    write_json(place / "result.json", {"ended": ended})
 
 
 def evaluate(workshop: Workshop, snapshots: Sequence[Deployed], train_pm: Path, heldout: Path, place: Path) -> None:
@@ -291,7 +308,7 @@ def settings_of(recipe: Recipe, *parts: str) -> dict[str, Any]:
 
 
 def read_result(place: Path) -> dict[str, Any]:
-    """What a preference model's stage has measured."""
+    """What a training stage has measured."""
     result: dict[str, Any] = read_json(place / "result.json")
     return result
 

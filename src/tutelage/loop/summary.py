@@ -102,6 +102,7 @@ def _round(number: int, places: RoundPlaces) -> Summary:
         "kl": late_mean(_column(steps, "kl")), "reward_gain": gain(_column(steps, "reward")),
         "heldout_pm_gain": gain(_column(steps, "heldout_reward")),
         "pm_accuracy": _accuracy(train_pm), "heldout_pm_accuracy": _accuracy(heldout), "steps": steps,
+        "ended": read_result(places.policy)["ended"],
     }  # fmt: skip
 
 

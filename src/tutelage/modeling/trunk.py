@@ -75,6 +75,14 @@ class Trunk:
         """An adapter with the weights of another; one of the same name is replaced."""
         self.load_adapter(name, self.adapter_tensors(of), self.adapted_layers[0].rank(of))
 
+    def copy_whole(self, name: str, of: str | None) -> None:
+        """Whole weights that do what an adapter does (None: the bare trunk), but for rounding; an adapter of the same
+        name is replaced."""
+        weights = [layer.merged(of).clone() for layer in self.adapted_layers]
+        self.add_adapter(name, 0, seed=0)
+        for layer, weight_OI in zip(self.adapted_layers, weights, strict=True):
+            layer.parts(name)["whole"].data.copy_(weight_OI)
+
     def drop_adapter(self, name: str) -> None:
         for layer in self.adapted_layers:
             layer.drop(name)
@@ -203,13 +211,18 @@ class Trunk:
         """fp32 logits of the policy: the temperature is part of it, here and nowhere else."""
         return self._head(states).float().div_(temperature)
 
-    def logprobs_T(self, hidden_RLD: Tensor, rows: Rows, temperature: float) -> tuple[Tensor, Tensor]:
-        """Log-probability of each response token, and the entropy (nats, no gradient) where it was drawn.
+    def logprobs_T(
+        self, hidden_RLD: Tensor, rows: Rows, temperature: float, entropy_learns: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probability of each response token, and the entropy (nats) where it was drawn, which has a gradient only
+        if it learns.
 
         The head is applied to response positions only: the prompt's tokens need no logits.
         """
         states_TD = hidden_RLD.flatten(0, 1)[rows.before_T]
-        logprobs_T, entropy_T = FrozenHeadLogProbs.apply(states_TD, self._lm_head.weight, rows.targets_T, temperature)  # type: ignore[no-untyped-call]
+        logprobs_T, entropy_T = FrozenHeadLogProbs.apply(  # type: ignore[no-untyped-call]
+            states_TD, self._lm_head.weight, rows.targets_T, temperature, entropy_learns
+        )
         return logprobs_T, entropy_T
 
 
@@ -250,14 +263,22 @@ def _plain_head(model: Any) -> nn.Linear:
 class FrozenHeadLogProbs(torch.autograd.Function):
     """log softmax(W h / temperature) at the targets and its entropy, chunk by chunk: no T x V matrix ever exists.
 
-    Of one log-probability the gradient to h is (W[target] - p W) / temperature; it is made in the forward pass, where
-    p is at hand, so that the backward pass is one product. Nothing flows to W, which is frozen.
+    Of one log-probability the gradient to h is (W[target] - p W) / temperature, of the entropy H it is
+    -((p log p) W + H p W) / temperature; they are made in the forward pass, where p is at hand, so that the backward
+    pass is one product. Nothing flows to W, which is frozen. The entropy's is made only where it is asked for.
     """
 
     @staticmethod
-    def forward(ctx: Any, states_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, temperature: float) -> Any:
+    def forward(
+        ctx: Any,
+        states_TD: Tensor,
+        weight_VD: Tensor,
+        targets_T: Tensor,
+        temperature: float,
+        entropy_learns: bool = False,
+    ) -> Any:
         wanted = states_TD.requires_grad
-        logprobs, entropies, slopes = [], [], []
+        logprobs, entropies, slopes, entropy_slopes = [], [], [], []
         for states, targets in zip(states_TD.split(HEAD_CHUNK), targets_T.split(HEAD_CHUNK), strict=True):
             logits_CV = (states @ weight_VD.T).float().div_(temperature)
             logprobs_CV = logits_CV.sub_(logits_CV.logsumexp(-1, keepdim=True))
@@ -267,13 +288,18 @@ class FrozenHeadLogProbs(torch.autograd.Function):
             if wanted:
                 expected = probabilities_CV.to(weight_VD.dtype) @ weight_VD
                 slopes.append((weight_VD[targets] - expected) / temperature)
-        if wanted:
-            ctx.save_for_backward(torch.cat(slopes))
+            if wanted and entropy_learns:
+                surprise_CV = probabilities_CV.mul_(logprobs_CV.add_(entropies[-1][:, None]))
+                entropy_slopes.append((surprise_CV.to(weight_VD.dtype) @ weight_VD) / -temperature)
         entropy_T = torch.cat(entropies)
-        ctx.mark_non_differentiable(entropy_T)
+        if wanted:
+            ctx.save_for_backward(*map(torch.cat, [slopes, entropy_slopes] if entropy_learns else [slopes]))
+        if not entropy_learns:
+            ctx.mark_non_differentiable(entropy_T)
         return torch.cat(logprobs), entropy_T
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        (slopes_TD,) = ctx.saved_tensors
-        return slopes_TD * grads[0][:, None].to(slopes_TD.dtype), None, None, None
+        both = zip(ctx.saved_tensors, grads, strict=False)
+        gradient_TD = sum(slopes_TD * grad_T[:, None].to(slopes_TD.dtype) for slopes_TD, grad_T in both)
+        return gradient_TD, None, None, None, None

@@ -24,12 +24,11 @@ def read_run(directory: Path) -> Record:
     Raises:
         InputError: no training of a policy writes there, or a file that is not what it should be.
     """
-    steps, samples, best_of = read_steps(directory), directory / "samples.jsonl", directory / "best_of.jsonl"
     return {
         "name": directory.resolve().name,
-        "steps": steps,
-        "samples": [line.record for line in read_jsonl(samples)] if samples.exists() else [],
-        "best_of": [line.record for line in read_jsonl(best_of)] if best_of.exists() else [],
+        "steps": read_steps(directory),
+        "samples": read_samples(directory),
+        "best_of": _records(directory / "best_of.jsonl"),
         "card": _card(directory),
     }
 
@@ -41,11 +40,18 @@ def read_steps(directory: Path) -> list[Record]:
         InputError: no training of a policy writes there.
     """
     metrics = directory / "metrics.jsonl"
-    if metrics.exists():
-        return [line.record for line in read_jsonl(metrics)]
-    if (directory / "training.json").exists():
-        return []
-    raise InputError(f"{metrics}: not there; name the directory that a training of a policy writes")
+    if not metrics.exists() and not (directory / "training.json").exists():
+        raise InputError(f"{metrics}: not there; name the directory that a training of a policy writes")
+    return _records(metrics)
+
+
+def read_samples(directory: Path) -> list[Record]:
+    """The sample dialogues so far; none where the training keeps none."""
+    return _records(directory / "samples.jsonl")
+
+
+def _records(file: Path) -> list[Record]:
+    return [line.record for line in read_jsonl(file)] if file.exists() else []
 
 
 def is_finished(directory: Path) -> bool:
@@ -121,6 +127,17 @@ def headline(shows: Record) -> str:
     if not is_number(shows["heldout_gain"]):
         return f"{gained}{at}. No other preference model watched, so that nothing says whether that is real."
     return f"{gained}, by the held-out PM by {shows['heldout_gain']:+.2f}{at}. {_trust(shows['parting'])}"
+
+
+def slopes(shows: Record) -> list[str]:
+    """The lines that were fitted to the rewards over √KL, each in words."""
+    named = {"train-PM": shows["line"], "held-out PM": shows["heldout_line"]}
+    return [
+        f"{name}: {line['slope']:+.2f} [{line['low']:+.2f}, {line['high']:+.2f}] nats per √nat, "
+        f"R² {line['r_squared']:.2f}"
+        for name, line in named.items()
+        if line is not None
+    ]
 
 
 def _trust(found: Record | None) -> str:

@@ -8,12 +8,13 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from tutelage.report.plain import is_number
-from tutelage.report.rl_page import findings, headline
+from tutelage.report.plain import cleaned, decimal, is_number
+from tutelage.report.rl_page import findings, headline, slopes
 
 Record = dict[str, Any]
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 40  # characters of a curve
+TEXT = 200  # of a prompt's end, and of an answer
 SHOWN = {
     "reward": "score, train-PM (nats)",
     "heldout_reward": "score, held-out PM (nats)",
@@ -30,14 +31,27 @@ SHOWN = {
 }
 
 
-def live_view(steps: Sequence[Record]) -> Group:
-    """The headline, and for every measure that the steps have its first value, its last and its curve."""
+def live_view(steps: Sequence[Record], samples: Sequence[Record] = ()) -> Group:
+    """The headline with the fitted lines, for every measure that the steps have its first value, its last and its
+    curve, and the latest batch's first answer."""
     table = Table("", Column("first", justify="right"), Column("now", justify="right"), f"{len(steps)} steps")
     for key, title in SHOWN.items():
         values = [float(step[key]) for step in steps if is_number(step.get(key))]
         if values:
             table.add_row(title, f"{values[0]:.3g}", f"{values[-1]:.3g}", sparkline(values))
-    return Group(Text(headline(findings(list(steps)))), table)
+    shows = findings(list(steps))
+    return Group(Text("\n".join([headline(shows), *slopes(shows)])), table, *_latest(samples))
+
+
+def _latest(samples: Sequence[Record]) -> list[Text]:
+    """The first sample of the last step that has some, with the end of its prompt: a model's text counts as hostile."""
+    if not samples:
+        return []
+    step = samples[-1]["step"]
+    sample = cleaned(next(sample for sample in samples if sample["step"] == step))
+    asked = " ".join(sample["prompt"].split())[-TEXT:]
+    answer = " ".join(sample["response"].split())[:TEXT] or "(no text)"
+    return [Text(f"step {step}, train-PM {decimal(sample['reward'])}\n… {asked}\n→ {answer}")]
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:

@@ -1,4 +1,5 @@
-"""The critic that is trained by gradient: an adapter on the common trunk and a value head, both its own."""
+"""The critic that is trained by gradient: an adapter on the common trunk (or whole weights) and a value head, both its
+own."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -27,16 +28,16 @@ class AdapterCritic:
 
     def __init__(self, trunk: Trunk, models: Models, settings: PPOSettings, seed: int) -> None:
         self._trunk, self._settings = trunk, settings
-        if settings.critic == "pm":
-            trunk.copy_adapter(ADAPTER, of=models.train_pm.adapter)
-            self._head = copy.deepcopy(models.train_pm.head)
+        from_pm = settings.critic == "pm"
+        start = models.train_pm.adapter if from_pm else models.initial
+        if settings.critic_whole:
+            trunk.copy_whole(ADAPTER, of=start)
+        elif start is None:
+            trunk.add_adapter(ADAPTER, settings.rank, seed)
         else:
-            if models.initial is None:
-                trunk.add_adapter(ADAPTER, settings.rank, seed)
-            else:
-                trunk.copy_adapter(ADAPTER, of=models.initial)
-            self._head = ScoreHead(trunk.width, "last").to(trunk.device)
-        self._scaled = settings.critic == "pm"
+            trunk.copy_adapter(ADAPTER, of=start)
+        self._head = copy.deepcopy(models.train_pm.head) if from_pm else ScoreHead(trunk.width, "last").to(trunk.device)
+        self._scaled = from_pm
         rate = settings.critic_learning_rate or settings.learning_rate
         self._optimizer = MasterAdamW(
             (trunk.adapter_parameters(ADAPTER).values(), rate), (self._head.parameters(), rate),

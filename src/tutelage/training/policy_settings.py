@@ -47,11 +47,14 @@ class PolicySettings:
     kl_budget: float | None = None
     """nats a response from the initial policy above which training ends, well and good; None: after all steps"""
     kl_limit: float | None = None
-    """nats a response from the initial policy above which training fails, and the last policy below is kept"""
+    """nats a response from the initial policy above which training fails, and the last policy below is kept (the loop
+    goes on with it)"""
     reference_decay: float | None = None
     """the reference follows the policy by an exponential moving average with this decay a step; None: it stays"""
     clip: float = 0.2
     """ε of the clipped ratio"""
+    entropy_bonus: float = 0.0
+    """reward of a nat of entropy at each token, in the loss; the paper has none"""
     epochs: int = 1
     """passes over each batch of rollouts (K in the paper: 1, 2 or 4)"""
     minibatches: int = 1
@@ -81,7 +84,7 @@ class PolicySettings:
         )  # fmt: skip
         if not 1 <= self.minibatches <= self.prompts_per_step:
             raise ValueError(f"minibatches must lie between 1 and prompts_per_step, not {self.minibatches}")
-        for name in ("rank", "kl_weight", "missing_end_penalty"):
+        for name in ("rank", "kl_weight", "entropy_bonus", "missing_end_penalty"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.reference_decay is not None and not 0 <= self.reference_decay < 1:
@@ -115,6 +118,8 @@ class PPOSettings(PolicySettings):
     """of `pm` and `policy`; None: the policy's"""
     value_clip: float | None = None
     """of `pm` and `policy`: how far a value may be moved by one batch; None: as far as it goes"""
+    critic_whole: bool = False
+    """of `pm` and `policy`: whole weights are trained (embeddings and norms stay the base's), not an adapter"""
     critic_pretraining: int = 0
     """first steps in which the critic alone learns (MOSS); they are among `steps`"""
 
@@ -128,8 +133,8 @@ class PPOSettings(PolicySettings):
         if not 0 <= self.critic_pretraining < self.steps:
             raise ValueError(f"critic_pretraining must lie in [0, steps), not {self.critic_pretraining}")
         if self.critic == "head":
-            for name in ("critic_learning_rate", "value_clip"):
-                if getattr(self, name) is not None:
+            for name in ("critic_learning_rate", "value_clip", "critic_whole"):
+                if getattr(self, name) not in (None, False):
                     raise ValueError(f"{name} says nothing to a critic that is solved for; set critic to pm or policy")
         elif self.critic_strength != 1.0:
             raise ValueError("critic_strength says nothing to a critic that is trained; set critic to head")

@@ -40,7 +40,9 @@ def update_policy(
         for part in plan.minibatches:
             in_part = 0
             for rows, places in micro_batches(trunk, batch, part, settings.token_budget):
-                logprobs_T, entropy_T = trunk.logprobs_T(trunk.hidden_RLD(rows), rows, temperature)
+                logprobs_T, entropy_T = trunk.logprobs_T(
+                    trunk.hidden_RLD(rows), rows, temperature, entropy_learns=settings.entropy_bonus > 0
+                )
                 old_T, reference_T, advantages_T = (
                     joined(parts, places, trunk.device) for parts in (old, reference, advantages)
                 )
@@ -48,9 +50,11 @@ def update_policy(
                 total = loss.total
                 if loss_kl_weight:
                     total = total + loss_kl_weight * kl_T(logprobs_T, reference_T, settings.kl_estimator).sum()
+                if settings.entropy_bonus:
+                    total = total - settings.entropy_bonus * entropy_T.sum()
                 optimizer.accumulate(total)
                 in_part, clipped = in_part + loss.count, clipped + loss.clipped
-                entropy += float(entropy_T.sum())
+                entropy += float(entropy_T.detach().sum())
             if in_part:
                 norms.append(optimizer.step(in_part, rate))
             tokens += in_part

@@ -1,13 +1,17 @@
-"""What is watched beside the reward: the ways in which answers please a preference model without being better."""
+"""What is watched beside the reward: the ways in which answers please a preference model without being better, and
+answers themselves."""
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
+from typing import Any
 
 import numpy as np
 
 from tutelage.feedback.phrases import REFUSES
 from tutelage.feedback.reading import words
+from tutelage.modeling.encoding import Encoder
+from tutelage.training.rollouts import RolloutBatch
 
 
 def text_measures(texts: Sequence[str]) -> dict[str, float]:
@@ -28,3 +32,16 @@ def repetition(text: str) -> float:
 def refuses(text: str) -> bool:
     """Whether it declines in the first person, by its wording."""
     return REFUSES.search(text.lower().replace("’", "'")) is not None
+
+
+def sample_dialogues(batch: RolloutBatch, step: int, prompts: int, encoder: Encoder) -> list[dict[str, Any]]:
+    """The responses to the first so many prompts of a step's batch, as samples.jsonl has them."""
+    return [
+        {
+            "step": step, "prompt": encoder.text(prompt), "response": rollout.sample.text,
+            "finish": rollout.sample.finish, "reward": rollout.score, "heldout_reward": rollout.heldout_score,
+            "kl": float(rollout.kl_t("k1").sum()), "length": len(rollout.sample.ids),
+        }
+        for prompt, row in islice(zip(batch.prompts, batch.rollouts, strict=True), prompts)
+        for rollout in row
+    ]  # fmt: skip
