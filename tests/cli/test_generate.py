@@ -7,7 +7,7 @@ import pytest
 
 from tutelage.cli import generate
 from tutelage.cli.main import main
-from tutelage.corpus.generated import Line
+from tutelage.corpus.generated import WrittenLine
 from tutelage.corpus.prompts import load_prompts, read_prompts
 
 
@@ -15,7 +15,7 @@ def written(monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
     """The toy writes nothing that is fit to be asked; here something else writes."""
     from tutelage.sampling import prompt_writer
 
-    monkeypatch.setattr(prompt_writer, "write_drafts", lambda *_: iter([Line(text, True) for text in texts]))
+    monkeypatch.setattr(prompt_writer, "write_drafts", lambda *_: iter([WrittenLine(text, True) for text in texts]))
 
 
 def test_prompts_and_their_card(

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.corpus.generated import DROPS, MOST_WORDS, Line, as_items, few_shot, sift
+from tutelage.corpus.generated import DROPS, MOST_WORDS, WrittenLine, as_items, few_shot, sift
 from tutelage.corpus.prompts import item_to_record, read_prompts
 from tutelage.plumbing.files import write_jsonl
 
@@ -15,7 +15,7 @@ KNOWN = ["How do I keep basil alive on a windowsill?", "What is a good name for 
 
 def sifted(*texts: str, finished: bool = True) -> tuple[list[str], dict[str, int]]:
     drops = Counter[str]()
-    kept = list(sift([Line(text, finished) for text in texts], KNOWN, drops))
+    kept = list(sift([WrittenLine(text, finished) for text in texts], KNOWN, drops))
     return kept, dict(drops)
 
 

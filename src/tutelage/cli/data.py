@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
+from tutelage.cli.score import show_drops
 from tutelage.corpus.formats import Format, Writable
 from tutelage.dialogue import Comparison, Kind
 from tutelage.plumbing.errors import InputError
@@ -78,12 +79,10 @@ class DataStats:
         return asdict(audit) | {"files": [_described(file) for file in files]}
 
     def show(self, result: dict[str, Any]) -> None:
-        from tutelage.corpus.rules import DropReason
-
         console = Console()
         console.print(f"{result['rows']} rows, {result['usable']} usable for training")
-        _print_counts(console, "dropped", {DropReason[key.upper()].value: n for key, n in result["dropped"].items()})
-        _print_counts(console, "turns (the answer included)", result["turns"])
+        show_drops(console, result["dropped"])
+        _print_turns(console, result["turns"])
         for unit in ("characters", "words"):
             _print_lengths(console, unit, result[unit])
         bias = result["length_bias"]
@@ -138,12 +137,10 @@ class DataConvert:
         }
 
     def show(self, result: dict[str, Any]) -> None:
-        from tutelage.corpus.rules import DropReason
-
         console = Console()
         console.print(f"{result['rows_in']} rows read, {result['rows_out']} written to {self.destination}")
         for name, title in (("kept_dirty", "dirty rows, kept as they are"), ("refused", "left out")):
-            _print_counts(console, title, {DropReason[key.upper()].value: n for key, n in result[name].items()})
+            show_drops(console, result[name], title)
 
 
 @dataclass(frozen=True)
@@ -206,12 +203,12 @@ def _described(file: "DataFile") -> dict[str, Any]:
     return {"file": str(file.path), "source": file.source.name if file.source else None, "licence": file.licence}
 
 
-def _print_counts(console: Console, title: str, counts: dict[Any, int]) -> None:
+def _print_turns(console: Console, counts: dict[int, int]) -> None:
     if not counts:
         return
-    table = Table(title, Column("rows", justify="right"))
-    for name, count in counts.items():
-        table.add_row(str(name), str(count))
+    table = Table("turns (the answer included)", Column("rows", justify="right"))
+    for turns, count in counts.items():
+        table.add_row(str(turns), str(count))
     console.print(table)
 
 

@@ -9,17 +9,16 @@ tensorboard, wandb what these tools keep, where the numbers are sent there
 checkpoint         what an interrupted training goes on from
 """
 
-import fcntl
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import is_torn, read_json, remove_torn
+from tutelage.plumbing.locks import held
 
 if TYPE_CHECKING:
     from tutelage.modeling.trunk import Trunk
@@ -68,19 +67,13 @@ class PolicyRun:
             state = "a training" if finished else "an interrupted training: go on by --resume"
             raise InputError(f"--out {self.place}: holds {state}; name another directory, or replace it by --overwrite")
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Hold the place: meanwhile no other process trains there.
 
         Raises:
             InputError: one does.
         """
-        handle = os.open(self.place, os.O_RDONLY)
-        try:
-            _lock(handle, self.place)
-            yield
-        finally:
-            os.close(handle)
+        return held(self.place, f"--out {self.place}: another process trains there; wait for it, or name another")
 
     def checkpoints(self, identity: Mapping[str, Any], every: int, overwrite: bool) -> "Checkpoints":
         """The run's checkpoints; notes what the training is, or on resuming sees that it is the same. `overwrite`: what
@@ -158,10 +151,3 @@ class PolicyRun:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def _lock(handle: int, place: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(f"--out {place}: another process trains there; wait for it, or name another") from error

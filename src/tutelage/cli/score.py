@@ -202,13 +202,14 @@ def show_quality(console: Console, quality: dict[str, Any]) -> None:
     )
 
 
-def show_drops(console: Console, drops: dict[str, int]) -> None:
+def show_drops(console: Console, drops: dict[str, int], title: str = "dropped") -> None:
+    """Rows by the key of their reason, each with the rule that it stands for."""
     from tutelage.corpus.rules import DropReason
 
     if not drops:
         return
     rules = {reason.key: reason.value for reason in DropReason}
-    table = Table("dropped", Column("rows", justify="right"))
+    table = Table(title, Column("rows", justify="right"))
     for reason, count in drops.items():
         table.add_row(rules.get(reason, reason), str(count))
     console.print(table)

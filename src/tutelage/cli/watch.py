@@ -66,13 +66,13 @@ class RunsWatch:
 
     def show(self, result: dict[str, Any]) -> None:
         if self.once:
-            from tutelage.report.rl_page import read_steps
+            from tutelage.report.rl_page import read_samples, read_steps
             from tutelage.report.terminal import live_view
 
             Console().print(live_view(read_steps(self.directory), read_samples(self.directory)))
 
     def _follow(self) -> None:
-        from tutelage.report.rl_page import is_finished, read_steps
+        from tutelage.report.rl_page import is_finished, read_samples, read_steps
         from tutelage.report.terminal import live_view
 
         def view() -> Group:
@@ -85,11 +85,3 @@ class RunsWatch:
                     live.update(view(), refresh=True)
             except KeyboardInterrupt:
                 return
-
-
-def read_samples(directory: Path) -> list[dict[str, Any]]:
-    """The sample dialogues so far; none where the training keeps none."""
-    from tutelage.plumbing.files import read_jsonl
-
-    file = directory / "samples.jsonl"
-    return [line.record for line in read_jsonl(file)] if file.exists() else []

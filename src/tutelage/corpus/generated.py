@@ -33,7 +33,7 @@ DROPS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class WrittenLine:
     """What the model wrote, and whether the line ended by itself."""
 
     text: str
@@ -45,7 +45,7 @@ def few_shot(queries: Sequence[str]) -> str:
     return "".join(f"{MARK} {_one_line(query)}\n\n" for query in queries) + MARK
 
 
-def sift(drafts: Iterable[Line], known: Iterable[str], drops: Counter[str]) -> Iterator[str]:
+def sift(drafts: Iterable[WrittenLine], known: Iterable[str], drops: Counter[str]) -> Iterator[str]:
     """The drafts that are fit to be asked, each once and in order; the others are counted in `drops` by reason.
 
     `known`: queries that nothing may repeat: those that the model was shown, and those that are kept for evaluation.

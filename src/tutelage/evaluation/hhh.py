@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tutelage.corpus.hhh import HHHCategory, HHHPair
@@ -20,11 +19,9 @@ from tutelage.modeling.rows import Group, token_batches
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed
 from tutelage.statistics.calibration import accuracy
-from tutelage.statistics.intervals import Interval
+from tutelage.statistics.intervals import Floats, Interval
 from tutelage.training.passages import around_turn
 from tutelage.training.teacher import PASS_TOKENS, Prompted
-
-Floats = NDArray[np.float64]
 
 
 def margins(trunk: Trunk, adapter: str | None, pairs: Sequence[HHHPair], layers: int | None = None) -> Floats:

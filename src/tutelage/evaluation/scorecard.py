@@ -27,10 +27,9 @@ from tutelage.statistics.calibration import (
     right,
 )
 from tutelage.statistics.concordance import Concordance, concordance
-from tutelage.statistics.intervals import Interval, marked, share_interval
+from tutelage.statistics.intervals import Floats, Interval, marked, share_interval
 from tutelage.statistics.lengths import LengthBias, length_bias
 
-Floats = NDArray[np.float64]
 LAST_TURN = 7  # prompts with this many human turns or more are taken together
 LENGTH_EDGES = (-80, -40, -20, -5, 6, 21, 41, 81)  # tokens; each begins a bin, symmetric about 0
 WORKER_PAIRS = 20  # workers with fewer pairs are taken together

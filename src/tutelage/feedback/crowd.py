@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tutelage.corpus.prompts import PromptKind
 from tutelage.dialogue import Comparison, Judgment, Kind, Prompt, Question, Response
 from tutelage.feedback.utility import FEATURES, WEIGHTS, features
 from tutelage.statistics.agreement import accuracy_ceiling
-
-Floats = NDArray[np.float64]
+from tutelage.statistics.intervals import Floats
 
 KIND_OF: dict[Question, Kind] = {"more_helpful": "helpful", "more_harmful": "harmless"}
 QUESTION_OF: dict[PromptKind | Kind, Question] = {

@@ -1,12 +1,11 @@
 """A run's directory: stages that are whole or absent, each with what it was made from, skipped when that matches."""
 
-import fcntl
 import hashlib
 import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +18,7 @@ import torch
 from tutelage.loop.recipe import Recipe
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import is_torn, read_json, remove_torn, replacing, sha256, write_json
+from tutelage.plumbing.locks import held
 from tutelage.plumbing.machine import peak_memory_bytes, reset_peak_memory
 from tutelage.plumbing.progress import console
 
@@ -106,23 +106,12 @@ class Run:
         return place
 
 
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> AbstractContextManager[None]:
     """Hold a run: meanwhile no other process makes or removes it."""
-    with (directory / "run.json").open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{directory}: another process works on this run; wait for it or give another --name"
-            ) from error
-        yield
+    refusal = f"{directory}: another process works on this run; wait for it or give another --name"
+    return held(directory / "run.json", refusal)
 
 
 def content_hash(path: Path) -> str:
     """Hash of a file or of a stage's results; the record of when and how fast it was made does not count."""
-    if path.is_file():
-        return sha256(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != "stage.json")
-    whole = "".join(f"{p.relative_to(path)}\0{sha256(p)}\0" for p in files)
-    return hashlib.sha256(whole.encode()).hexdigest()
+    return sha256(path, without=("stage.json",))

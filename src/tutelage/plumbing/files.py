@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,7 +158,7 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> int:
+def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
     """Write records one a line (gzipped if the name ends in .gz); returns how many."""
     return write_lines(path, (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records))
 
@@ -187,15 +187,15 @@ def line_writer(path: Path, zipped: bool) -> Iterator[Callable[[str], None]]:
             yield write
 
 
-def sha256(path: Path) -> str:
-    """Hash of a file, or of all files of a directory in the order of their names.
+def sha256(path: Path, without: Collection[str] = ()) -> str:
+    """Hash of a file, or of all files of a directory (but those of these names) in the order of their names.
 
     Raises:
         InputError: no such file.
     """
     if path.is_dir():
         whole = hashlib.sha256()
-        for part in sorted(p for p in path.rglob("*") if p.is_file()):
+        for part in sorted(p for p in path.rglob("*") if p.is_file() and p.name not in without):
             whole.update(f"{part.relative_to(path)}\0{sha256(part)}\0".encode())
         return whole.hexdigest()
     try:

@@ -1,10 +1,12 @@
 """The report of a run: one HTML file that needs no network and no script, for a reader who has not read the paper."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from tutelage.plumbing.files import write_text
 from tutelage.report.charts import CHARTS
@@ -28,11 +30,15 @@ def write_report(summary: dict[str, Any], path: Path) -> None:
 def render(summary: dict[str, Any]) -> str:
     """The page as HTML text."""
     safe = cleaned(summary)
-    drawn = {name: chart(safe) for name, chart in CHARTS.items()}
-    figures = {name: Markup(to_inline_svg(figure, name)) for name, figure in drawn.items() if figure is not None}
-    settings = flattened(safe.get("settings"))
+    figures, settings = drawn(CHARTS, safe), flattened(safe.get("settings"))
     template = environment().get_template("report.html.j2")
     return template.render(summary=safe, figures=figures, headline=headline(safe), settings=settings)
+
+
+def drawn(charts: Mapping[str, Callable[[Any], Figure | None]], content: Any, scope: str = "") -> dict[str, Markup]:
+    """The figures that the content has data for, as SVG for a page, on which each has the ids of its scope and name."""
+    figures = {name: chart(content) for name, chart in charts.items()}
+    return {name: Markup(to_inline_svg(figure, scope + name)) for name, figure in figures.items() if figure is not None}
 
 
 def headline(summary: dict[str, Any]) -> str:

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_json, read_jsonl, write_text
 from tutelage.report.charts import column
-from tutelage.report.figures import to_inline_svg
-from tutelage.report.page import environment, flattened
+from tutelage.report.page import drawn, environment, flattened
 from tutelage.report.plain import cleaned, is_number
 from tutelage.report.rl_charts import CHARTS
 from tutelage.statistics.overoptimisation import Line, fitted_line, gain, late_mean, parting
@@ -26,12 +24,11 @@ def read_run(directory: Path) -> Record:
     Raises:
         InputError: no training of a policy writes there, or a file that is not what it should be.
     """
-    steps, samples, best_of = read_steps(directory), directory / "samples.jsonl", directory / "best_of.jsonl"
     return {
         "name": directory.resolve().name,
-        "steps": steps,
-        "samples": [line.record for line in read_jsonl(samples)] if samples.exists() else [],
-        "best_of": [line.record for line in read_jsonl(best_of)] if best_of.exists() else [],
+        "steps": read_steps(directory),
+        "samples": read_samples(directory),
+        "best_of": _records(directory / "best_of.jsonl"),
         "card": _card(directory),
     }
 
@@ -43,11 +40,18 @@ def read_steps(directory: Path) -> list[Record]:
         InputError: no training of a policy writes there.
     """
     metrics = directory / "metrics.jsonl"
-    if metrics.exists():
-        return [line.record for line in read_jsonl(metrics)]
-    if (directory / "training.json").exists():
-        return []
-    raise InputError(f"{metrics}: not there; name the directory that a training of a policy writes")
+    if not metrics.exists() and not (directory / "training.json").exists():
+        raise InputError(f"{metrics}: not there; name the directory that a training of a policy writes")
+    return _records(metrics)
+
+
+def read_samples(directory: Path) -> list[Record]:
+    """The sample dialogues so far; none where the training keeps none."""
+    return _records(directory / "samples.jsonl")
+
+
+def _records(file: Path) -> list[Record]:
+    return [line.record for line in read_jsonl(file)] if file.exists() else []
 
 
 def is_finished(directory: Path) -> bool:
@@ -107,11 +111,9 @@ def write_rl_page(run: Record, path: Path) -> None:
 def render_rl(run: Record) -> str:
     """The page as HTML text."""
     safe = cleaned(run)
-    drawn = {name: chart(safe) for name, chart in CHARTS.items()}
-    figures = {name: Markup(to_inline_svg(figure, name)) for name, figure in drawn.items() if figure is not None}
     shows = findings(run["steps"])
     return environment().get_template("rl.html.j2").render(
-        run=safe, figures=figures, shows=shows, headline=headline(shows), groups=_by_step(safe["samples"]),
+        run=safe, figures=drawn(CHARTS, safe), shows=shows, headline=headline(shows), groups=_by_step(safe["samples"]),
         settings=flattened((safe["card"] or {}).get("settings")),
     )  # fmt: skip
 

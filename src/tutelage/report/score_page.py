@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from tutelage.plumbing.files import write_text
 from tutelage.report.figures import to_inline_svg
-from tutelage.report.page import environment
+from tutelage.report.page import drawn, environment
 from tutelage.report.plain import cleaned, percent
 from tutelage.report.score_charts import CHARTS, agreement_plot, files_plot, scores_plot, short_names
 
@@ -29,13 +29,13 @@ def write_score_page(result: Record, path: Path) -> None:
 def render_scores(result: Record) -> str:
     """The page as HTML text."""
     safe = cleaned(result)
-    figures: dict[str, Any] = {"all": _drawn(safe, "all"), "files": _svg(files_plot(safe), "files")}
+    figures: dict[str, Any] = {"all": drawn(CHARTS, safe, "all-"), "files": _svg(files_plot(safe), "files")}
     if safe["against"]:
         figures["agreement"] = _svg(agreement_plot(safe["against"]), "agreement")
         figures["scores"] = _svg(scores_plot(safe["against"]), "scores")
     names = short_names([card["file"] for card in safe["files"]])
     cards = [
-        {**card, "name": name, "figures": _drawn(card, f"file-{number}")}
+        {**card, "name": name, "figures": drawn(CHARTS, card, f"file-{number}-")}
         for number, (name, card) in enumerate(zip(names, safe["files"], strict=True), start=1)
     ]
     template = environment().get_template("scores.html.j2")
@@ -52,12 +52,6 @@ def headline(result: Record) -> str:
     if accuracy["high"] < 0.5:
         return f"The preference model is worse than chance: it prefers the chosen response in {told} ({interval})."
     return f"It is not shown that the preference model is better than chance: it is right in {told} ({interval})."
-
-
-def _drawn(card: Record, scope: str) -> dict[str, Markup]:
-    """The figures of one set of pairs, those that it has."""
-    drawn = {name: _svg(chart(card), f"{scope}-{name}") for name, chart in CHARTS.items()}
-    return {name: svg for name, svg in drawn.items() if svg is not None}
 
 
 def _svg(figure: Figure | None, name: str) -> Markup | None:

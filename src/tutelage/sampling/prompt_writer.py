@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tutelage.corpus.generated import SHOWN, Line, few_shot
+from tutelage.corpus.generated import SHOWN, WrittenLine, few_shot
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
@@ -21,7 +21,7 @@ def write_drafts(
     queries: Sequence[str],
     parameters: SamplingParameters,
     seed: int,
-) -> Iterator[Line]:
+) -> Iterator[WrittenLine]:
     """Drafts without end, each behind `SHOWN` of the queries in an order drawn by lot.
 
     The text goes to the model plainly, without a chat template: what continues a list is a language model. A draft ends
@@ -38,7 +38,7 @@ def write_drafts(
     while True:
         contexts = [_context(trunk, queries, rng) for _ in range(CONTEXTS_AT_ONCE)]
         for row in sample(trunk, contexts, LINES_A_CONTEXT, line, seed * 1_000_003 + turn):
-            yield from (Line(draw.text, draw.finish == "stop") for draw in row)
+            yield from (WrittenLine(draw.text, draw.finish == "stop") for draw in row)
         turn += 1
 
 

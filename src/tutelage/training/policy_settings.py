@@ -109,7 +109,7 @@ class PPOSettings(PolicySettings):
     gae_lambda: float = 0.95
     """λ of generalised advantage estimation"""
     whiten: bool = True
-    """advantages of a batch are shifted and scaled to mean 0 and variance 1 over its tokens"""
+    """advantages of a batch are shifted and scaled to mean 0 and variance 1 over its tokens; False: left as they are"""
     critic: CriticStart = "head"
     """`head`: the preference model's head on its frozen features; `pm`, `policy`: an adapter that begins as these"""
     critic_strength: float = 1.0
