@@ -5,7 +5,9 @@ writes later would fail at once with "database is locked" where another has writ
 lets readers go on meanwhile, and `synchronous=FULL` makes a commit outlast a power cut.
 """
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +24,7 @@ from tutelage.feedback.database.tables import Base
 from tutelage.plumbing.errors import InputError
 
 WAIT_FOR_LOCK = 10.0  # seconds
+LOOK_AGAIN = 0.001  # seconds between two looks whether another process has left the lock
 CONNECTIONS = 20  # a process; as many again for a moment
 
 
@@ -40,6 +43,7 @@ class Database:
         self.engine = _engine(self.url)
         self._reader = self.engine if self.is_sqlite else _repeatable(self.engine)
         self._writer = self.engine.execution_options(writing=True)
+        self._noter = self.engine.execution_options(writing=True, lasting=False)
         self._line = threading.Lock()
 
     @property
@@ -64,15 +68,20 @@ class Database:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def writing(self, lasting: bool = True) -> Iterator[Session]:
         """A transaction that is committed at its end, or rolled back by an error. Acknowledge only what is behind it.
+
+        Args:
+            lasting: whether to wait until the disk has it. What nobody is told of (who has claimed a turn) need not:
+                the log is written in order, so that it lasts when any later transaction does.
 
         Raises:
             Unavailable: the database is away, locked for too long, or its disk is full; nothing was stored.
             Conflict: another transaction took a key that this one needed; nothing was stored.
             ValueError: a text or a number that the database cannot hold.
         """
-        with refusing(), self._in_line(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        engine = self._writer if lasting else self._noter
+        with refusing(), self._in_line(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
@@ -138,7 +147,9 @@ def _engine(url: URL, foreign_keys: bool = True) -> Engine:
     try:
         if url.get_backend_name() == "postgresql":
             # Pre-ping: after a restart of the server the pool is full of dead connections.
-            return create_engine(url, pool_pre_ping=True, **options)
+            engine = create_engine(url, pool_pre_ping=True, **options)
+            event.listen(engine, "begin", _begin_postgresql)
+            return engine
         Path(url.database or "").resolve().parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url, connect_args={"timeout": WAIT_FOR_LOCK}, **options)
     except ModuleNotFoundError as error:
@@ -157,8 +168,36 @@ def _prepare_sqlite(foreign_keys: bool, connection: Any, _record: object) -> Non
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get("writing"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA synchronous={'FULL' if options.get('lasting', True) else 'NORMAL'}")
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        _begin_immediately(connection)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={1000 * WAIT_FOR_LOCK:.0f}")
+
+
+def _begin_immediately(connection: Connection) -> None:
+    """Take the write lock as soon as it is free: SQLite's own waiting sleeps ever longer, up to a tenth of a second."""
+    end = time.monotonic() + WAIT_FOR_LOCK
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        except OperationalError as error:
+            busy = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > end:
+                raise
+            time.sleep(LOOK_AGAIN)
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if not connection.get_execution_options().get("lasting", True):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def _repeatable(engine: Engine) -> Engine:
