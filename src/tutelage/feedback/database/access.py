@@ -59,14 +59,23 @@ def secret(session: Session, name: str) -> str:
 def take_token(session: Session, name: str, capacity: float, per_second: float) -> bool:
     """Take one token of a bucket that holds `capacity` and is refilled steadily; False where it is empty."""
     now = time.time()
-    if insert_new(session, RateBucket, name=name, tokens=capacity, updated=now):
+    bucket = session.scalar(_BUCKET, {"name": name})
+    if bucket is None:
+        insert_new(session, RateBucket, name=name, tokens=capacity, updated=now)
         _forget_old(session, now)
-    held = select(RateBucket).where(RateBucket.name == name).with_for_update()
-    bucket = session.scalars(held.execution_options(populate_existing=True)).one()
+        bucket = session.scalars(_BUCKET, {"name": name}).one()
     filled = min(capacity, bucket.tokens + max(0.0, now - bucket.updated) * per_second)
     bucket.tokens, bucket.updated = (filled - 1 if filled >= 1 else filled), now
     session.flush()
     return filled >= 1
+
+
+_BUCKET = (
+    select(RateBucket)
+    .where(RateBucket.name == bindparam("name"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 
 
 def _forget_old(session: Session, now: float) -> None:

@@ -8,13 +8,13 @@ lets readers go on meanwhile, and `synchronous=FULL` makes a commit outlast a po
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
@@ -103,9 +103,13 @@ class Database:
 
 def insert_new(session: Session, table: type[Base], **values: Any) -> bool:
     """Insert a row unless one of its keys is taken; waits for another transaction that is about to take it."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(table).values(**values).on_conflict_do_nothing()
-    return changed(session, row) == 1
+    return changed(session, _insert_new(session.get_bind().dialect.name, table), values) == 1
+
+
+@cache
+def _insert_new(dialect: str, table: type[Base]) -> Executable:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return insert(table).on_conflict_do_nothing()
 
 
 def hold(session: Session, name: str) -> None:
@@ -114,10 +118,11 @@ def hold(session: Session, name: str) -> None:
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
-def changed(session: Session, statement: Any) -> int:
+def changed(session: Session, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE; the number of its rows."""
     session.flush()
-    count: int = session.connection().execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    options = {"preserve_rowcount": True}
+    count: int = session.connection().execute(statement, values, execution_options=options).rowcount
     return count
 
 
