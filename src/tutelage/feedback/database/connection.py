@@ -24,6 +24,7 @@ from tutelage.feedback.database.tables import Base
 from tutelage.plumbing.errors import InputError
 
 WAIT_FOR_LOCK = 10.0  # seconds
+LONGEST_LOG = 4000  # pages of 4 KiB in SQLite's log before a commit must carry them over into the file
 LOOK_AGAIN = 0.001  # seconds between two looks whether another process has left the lock
 CONNECTIONS = 20  # a process; as many again for a moment
 
@@ -168,7 +169,9 @@ def _engine(url: URL, foreign_keys: bool = True) -> Engine:
 
 def _prepare_sqlite(foreign_keys: bool, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}"):
+    for pragma in (
+        "journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}", f"wal_autocheckpoint={LONGEST_LOG}"
+    ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 
 

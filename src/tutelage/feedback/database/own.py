@@ -48,14 +48,10 @@ _SIDES = (
     .order_by(Response.slot)
 )
 _DRAWN = insert(Response)
-_STEP = (
-    update(Turn).where(Turn.id == bindparam("turn"), Turn.state == bindparam("start")).values(state=bindparam("to"))
-)
+_STEP = update(Turn).where(Turn.id == bindparam("turn"), Turn.state == bindparam("start")).values(state=bindparam("to"))
 _LEAVE = (
     update(Turn)
-    .where(
-        Turn.id == bindparam("turn"), Turn.state == TurnState.ANSWERING, Turn.attempt == bindparam("attempt_left")
-    )
+    .where(Turn.id == bindparam("turn"), Turn.state == TurnState.ANSWERING, Turn.attempt == bindparam("attempt_left"))
     .values(state=bindparam("to"), lease=0.0)
 )
 _MINE = (Judgment.turn_id == bindparam("turn"), Judgment.worker_id == bindparam("me"))
