@@ -3,9 +3,11 @@
     python benchmarks/bench_collect.py                              # SQLite in a temporary folder
     python benchmarks/bench_collect.py --database postgresql://…    # an empty database
 
-Server processes, the stub that answers, the database and this driver share the machine. Every page and form counts as
-one request, from sending it to its last byte; a form's redirection is a request of its own. Streams are timed apart:
-from the request to the first words, and to the end. In the end every choice that was acknowledged must be stored, once.
+Server processes, the stub that answers, the database and this driver share the machine. What is timed is what a browser
+waits for: every page, and every form until the page that comes back for it, from sending it to its last byte. A
+redirection is a request of its own. Streams are timed apart, from the request to the first words and to the end: how
+long a stub or a model talks says nothing of the server. What is begun after the time is over, while workers leave, is
+not counted. In the end every choice that was acknowledged must be stored, once.
 """
 
 import argparse
@@ -111,8 +113,8 @@ class Worker:
 
     async def stream(self, path: str) -> None:
         begun, first, last = time.perf_counter(), 0.0, ""
-        async for last in self.browser.stream(path):
-            first = first or time.perf_counter() - begun
+        async for event in self.browser.stream(path):
+            first, last = first or time.perf_counter() - begun, event
         self.measured.streams.append(time.perf_counter() - begun)
         self.measured.first_words.append(first)
         if "event: answered" not in last:
@@ -208,7 +210,7 @@ def summary(measured: Measured, stored: int, options: argparse.Namespace, backen
         "requests": spread(every) | {"per_s": round(len(every) / options.seconds, 1)},
         "by_kind": {kind: spread(times) for kind, times in sorted(measured.requests.items())},
         "first_words": spread(measured.first_words), "streams": spread(measured.streams),
-        "cpu_ms_a_turn": {part: round(1000 * spent / max(1, measured.judged), 1) for part, spent in measured.cpu.items()},
+        "cpu_ms_a_turn": {part: round(1000 * s / max(1, measured.judged), 1) for part, s in measured.cpu.items()},
         "errors": dict(measured.errors), "judgments_acknowledged": measured.judged, "judgments_stored": stored,
     }  # fmt: skip
 

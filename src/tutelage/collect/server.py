@@ -56,7 +56,8 @@ def serve(
         config = uvicorn.Config(
             partial(web_app, settings, str(model.socket), model.secret), factory=True, host=host, port=port,
             workers=processes, log_level="warning", access_log=False, server_header=False,
-            proxy_headers=settings.tls, timeout_graceful_shutdown=GRACE, timeout_worker_healthcheck=SLOW, timeout_keep_alive=KEPT_ALIVE,
+            proxy_headers=settings.tls, timeout_graceful_shutdown=GRACE, timeout_worker_healthcheck=SLOW,
+            timeout_keep_alive=KEPT_ALIVE,
         )  # fmt: skip
         try:
             listening = config.bind_socket()

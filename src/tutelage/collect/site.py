@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastapi import Request
+
 from tutelage.collect.agreements import consent_version
 from tutelage.collect.caller import VISITOR, Caller
 from tutelage.collect.model_client import Answerer
