@@ -3,9 +3,11 @@
     python benchmarks/bench_collect.py                              # SQLite in a temporary folder
     python benchmarks/bench_collect.py --database postgresql://…    # an empty database
 
-Server processes, the stub that answers, the database and this driver share the machine. Every page and form counts as
-one request, from sending it to its last byte; a form's redirection is a request of its own. Streams are timed apart:
-from the request to the first words, and to the end. In the end every choice that was acknowledged must be stored, once.
+Server processes, the stub that answers, the database and this driver share the machine. What is timed is what a browser
+waits for: every page, and every form until the page that comes back for it, from sending it to its last byte. A
+redirection is a request of its own. Streams are timed apart, from the request to the first words and to the end: how
+long a stub or a model talks says nothing of the server. What is begun after the time is over, while workers leave, is
+not counted. In the end every choice that was acknowledged must be stored, once.
 """
 
 import argparse
@@ -23,12 +25,13 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
-import httpx
+from browser import Answer, Browser, Refused
 from sqlalchemy import func, select
 
 from tutelage.collect.agreements import consent_version
@@ -43,25 +46,26 @@ from tutelage.feedback.database.workers import Profile
 
 RESULTS = Path(__file__).parent / "results"
 START_SECONDS = 120.0
+HOST = "127.0.0.1"
 
 
 @dataclass
 class Measured:
-    """Seconds of requests by what they are, of streams to the first words, and what went wrong."""
+    """Seconds of requests by what they are, of streams to the first words and of processors; and what went wrong."""
 
     requests: dict[str, list[float]] = field(default_factory=dict)
     first_words: list[float] = field(default_factory=list)
     streams: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     judged: int = 0
+    cpu: dict[str, float] = field(default_factory=dict)
 
 
 class Worker:
-    """One browser: its cookie, its conversation, and a think time before everything it sends."""
+    """One worker at their browser: a think time before everything they send."""
 
-    def __init__(self, http: httpx.AsyncClient, token: str, think: float, measured: Measured, until: float) -> None:
-        self.http, self.think, self.measured, self.until = http, think, measured, until
-        self.headers = {"Cookie": f"{cookie_name(tls=False)}={token}"}
+    def __init__(self, browser: Browser, think: float, measured: Measured, until: float) -> None:
+        self.browser, self.think, self.measured, self.until = browser, think, measured, until
         self.page, self.path = "", ""
 
     async def work(self) -> None:
@@ -71,8 +75,10 @@ class Worker:
             await self.send("/talk/helpful", "begin")
             while time.monotonic() < self.until:
                 await self.turn()
-        except (httpx.HTTPError, LookupError) as error:
+        except (OSError, EOFError, Refused, LookupError) as error:
             self.measured.errors[f"{type(error).__name__}: {error}"[:120]] += 1
+        finally:
+            self.browser.close()
 
     async def turn(self) -> None:
         await self.pause()
@@ -88,34 +94,30 @@ class Worker:
         await asyncio.sleep(self.think * (0.5 + random.random()))
 
     async def open(self, path: str) -> None:
-        await self.request("page", "GET", path)
+        self.page, self.path = (await self.request("page", "GET", path)).body, path
 
     async def send(self, path: str, what: str, **fields: str) -> None:
         sent = {"csrf": self.found(r'name="csrf" content="(\w+)"'), "key": uuid.uuid4().hex, **fields}
-        response = await self.request(what, "POST", path, data=sent)
-        if response.status_code == httpx.codes.SEE_OTHER:
-            await self.open(response.headers["Location"])
+        answer = await self.request(what, "POST", path, sent)
+        if "location" in answer.headers:
+            await self.open(answer.headers["location"])
+        else:
+            self.page = answer.body
 
-    async def request(self, what: str, method: str, path: str, **more: Any) -> httpx.Response:
-        begun = time.perf_counter()
-        response = await self.http.request(method, path, headers=self.headers, **more)
-        self.measured.requests.setdefault(what, []).append(time.perf_counter() - begun)
-        if response.is_error:
-            raise httpx.HTTPError(f"{what}: {response.status_code}")
-        if method == "GET":
-            self.page, self.path = response.text, path
-        return response
+    async def request(self, what: str, method: str, path: str, fields: dict[str, str] | None = None) -> Answer:
+        begun, counts = time.perf_counter(), time.monotonic() < self.until  # then they leave, and it grows quiet
+        answer = await self.browser.request(method, path, fields)
+        if counts:
+            self.measured.requests.setdefault(what, []).append(time.perf_counter() - begun)
+        return answer
 
     async def stream(self, path: str) -> None:
-        begun, first, last = time.perf_counter(), None, ""
-        async with self.http.stream("GET", path, headers=self.headers, timeout=120) as response:
-            async for line in response.aiter_lines():
-                if line.startswith("event: "):
-                    last = line.removeprefix("event: ")
-                    first = first or time.perf_counter() - begun
+        begun, first, last = time.perf_counter(), 0.0, ""
+        async for event in self.browser.stream(path):
+            first, last = first or time.perf_counter() - begun, event
         self.measured.streams.append(time.perf_counter() - begun)
-        self.measured.first_words.append(first or 0.0)
-        if last != "answered":
+        self.measured.first_words.append(first)
+        if "event: answered" not in last:
             raise LookupError(f"a stream ended on {last!r}")
 
     def found(self, pattern: str) -> str:
@@ -144,40 +146,50 @@ def qualified_workers(database: Database, count: int) -> list[str]:
 
 @contextmanager
 def running_app(database: str, processes: int, log: Path) -> Any:
-    """The command `tutelage collect` on a free port; gives its address."""
+    """The command `tutelage collect` on a free port; gives its process and the port."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((HOST, 0))
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", "tutelage.cli.main", "collect", "--model", "stub", "--database", database,
         "--port", str(port), "--processes", str(processes),
     ]  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as app:
         try:
-            wait_for(address, app, log)
-            yield address
+            wait_for(port, app, log)
+            yield app, port
         finally:
             app.send_signal(signal.SIGTERM)
 
 
-def wait_for(address: str, app: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(port: int, app: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and app.poll() is None:
-        try:
-            if httpx.get(f"{address}/health", timeout=5).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.2)
+        with suppress(OSError), urlopen(f"http://{HOST}:{port}/health", timeout=5):
+            return
+        time.sleep(0.2)
     raise SystemExit(f"the app did not come up:\n{log.read_text()[-2000:]}")
 
 
-async def load(address: str, tokens: list[str], seconds: float, think: float) -> Measured:
+async def load(port: int, tokens: list[str], seconds: float, think: float) -> Measured:
     measured, until = Measured(), time.monotonic() + seconds
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=len(tokens))
-    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as http:
-        await asyncio.gather(*(Worker(http, token, think, measured, until).work() for token in tokens))
+    browsers = [Browser(HOST, port, f"{cookie_name(tls=False)}={token}") for token in tokens]
+    await asyncio.gather(*(Worker(browser, think, measured, until).work() for browser in browsers))
     return measured
+
+
+def cpu_seconds(app: int) -> dict[str, float]:
+    """Processor time so far of this driver and of what the app's processes do; Linux tells it in /proc."""
+    tick = os.sysconf("SC_CLK_TCK")
+    spent = {"driver": time.process_time(), "web": 0.0, "model": 0.0}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            command = (process / "cmdline").read_text()
+            if app in (int(process.name), int(fields[1])):
+                part = "model" if "model_process" in command else "web"
+                spent[part] += (int(fields[11]) + int(fields[12])) / tick
+    return spent
 
 
 def quantile(values: list[float], share: float) -> float | None:
@@ -198,6 +210,7 @@ def summary(measured: Measured, stored: int, options: argparse.Namespace, backen
         "requests": spread(every) | {"per_s": round(len(every) / options.seconds, 1)},
         "by_kind": {kind: spread(times) for kind, times in sorted(measured.requests.items())},
         "first_words": spread(measured.first_words), "streams": spread(measured.streams),
+        "cpu_ms_a_turn": {part: round(1000 * s / max(1, measured.judged), 1) for part, s in measured.cpu.items()},
         "errors": dict(measured.errors), "judgments_acknowledged": measured.judged, "judgments_stored": stored,
     }  # fmt: skip
 
@@ -211,6 +224,7 @@ def show(result: dict[str, Any]) -> None:
         f"{result['requests']['per_s']} requests/s, {sum(result['errors'].values())} errors, "
         f"{result['judgments_acknowledged']} choices acknowledged, {result['judgments_stored']} stored"
     )
+    print("processor ms a turn: " + ", ".join(f"{part} {spent}" for part, spent in result["cpu_ms_a_turn"].items()))
 
 
 def main() -> None:
@@ -226,8 +240,10 @@ def main() -> None:
         url = options.database or f"sqlite:///{folder}/feedback.db"
         database = Database(url)
         tokens = qualified_workers(database, options.workers)
-        with running_app(url, options.processes, Path(folder) / "app.log") as address:
-            measured = asyncio.run(load(address, tokens, options.seconds, options.think))
+        with running_app(url, options.processes, Path(folder) / "app.log") as (app, port):
+            before = cpu_seconds(app.pid)
+            measured = asyncio.run(load(port, tokens, options.seconds, options.think))
+            measured.cpu = {part: spent - before[part] for part, spent in cpu_seconds(app.pid).items()}
         with database.reading() as session:
             stored = session.scalar(select(func.count()).select_from(Judgment).where(Judgment.stands)) or 0
         result = summary(measured, stored, options, database.url.get_backend_name())

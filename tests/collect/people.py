@@ -2,13 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from tutelage.collect.answers import SIDES, AnswerEvent, AnswerRequest, AnswersLost, Delta, Finished
 from tutelage.collect.qualification import QUESTIONS
@@ -131,6 +133,22 @@ class Person:
         found = re.search(r"/turns/(\d+)/", self.page)
         assert found, self.page
         return int(found[1])
+
+
+@contextmanager
+def counted(database: Database) -> Iterator[list[str]]:
+    """The statements that are executed within."""
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA")):
+            statements.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
 
 
 def new_invite(database: Database, *roles: Role) -> str:

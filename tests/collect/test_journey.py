@@ -7,7 +7,7 @@ from tutelage.collect.routes import talk
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.tables import Judgment
 
-from .people import Person
+from .people import Person, counted
 
 
 def test_a_conversation_from_message_to_end(worker: Person) -> None:
@@ -33,6 +33,36 @@ def test_what_arrives_twice_is_done_once_and_answered_alike(worker: Person, data
     assert first.url == second.url
     with database.reading() as session:
         assert session.query(Judgment).count() == 1
+
+
+def test_a_script_gets_the_page_at_once_and_a_browser_is_sent_on(worker: Person) -> None:
+    """What a browser has loaded by a form it would send again on a refresh; a script's answer it cannot refresh."""
+    conversation = worker.begin()
+    form = {"csrf": worker.csrf, "text": "Why is bread soft?", "key": "one"}
+    address = f"/talk/{conversation}/message"
+    scripted = worker.client.post(address, data=form, headers={"Sec-Fetch-Mode": "cors"})
+    browsed = worker.client.post(address, data=form, headers={"Sec-Fetch-Mode": "navigate"})
+    assert scripted.history == []
+    assert [response.status_code for response in browsed.history] == [303]
+    assert browsed.url.path == f"/talk/{conversation}"
+    for page in (scripted, browsed):
+        assert page.status_code == 200
+        assert page.text.count("Why is bread soft?") == 1
+
+
+def test_a_turn_takes_few_statements_however_long_the_conversation(worker: Person, database: Database) -> None:
+    worker.client.headers["Sec-Fetch-Mode"] = "cors"
+    conversation = worker.begin()
+    for _ in range(6):
+        with counted(database) as asking:
+            turn = worker.ask(conversation, "And then?")
+        with counted(database) as judging:
+            worker.send(f"/turns/{turn}/judgment", position=2)
+        with counted(database) as reading:
+            worker.open(f"/talk/{conversation}")
+        assert len(reading) <= 8, reading
+        assert len(judging) <= 22, judging
+        assert len(asking) <= 42, asking  # the message, both answers, and the page with them
 
 
 def test_messages_beyond_all_measure_are_slowed(worker: Person, monkeypatch: pytest.MonkeyPatch) -> None:

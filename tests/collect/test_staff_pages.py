@@ -6,12 +6,11 @@ import re
 import tarfile
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 
 from tutelage.collect.answers import AnswerEvent, AnswerRequest
 from tutelage.collect.app import make_app
@@ -25,6 +24,7 @@ from tutelage.feedback.database.overview import Overview, connected, warnings
 from tutelage.feedback.database.principal import SYSTEM
 from tutelage.feedback.database.tables import AuditEntry, Judgment, Role
 
+from .people import counted
 from .seeded import SNAPSHOTS, seed
 
 SMALL = 600
@@ -82,22 +82,6 @@ def database(database_url: str) -> Iterator[Database]:
     seed(made, 40, workers=5)
     yield made
     made.close()
-
-
-@contextmanager
-def counted(database: Database) -> Iterator[list[str]]:
-    """The statements that are executed within."""
-    statements: list[str] = []
-
-    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(("BEGIN", "PRAGMA")):
-            statements.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(database.engine, "before_cursor_execute", note)
 
 
 def test_a_page_needs_few_statements_whatever_the_size(seeded: tuple[Database, list[str]]) -> None:

@@ -1,5 +1,6 @@
 """The workers' app, put together: routes, guards, pages for errors."""
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -21,7 +22,8 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
 
 LONGEST_BODY = 256 * 1024  # bytes of a form
-THREADS = 8  # of a web process
+THREADS = 24  # of a web process
+TURN_SECONDS = 0.0005  # that a thread may keep the interpreter while others want it
 
 SENTENCES = {
     400: "The request cannot be read.",
@@ -45,7 +47,7 @@ def make_app(settings: Settings, database: Database, answerer: Answerer) -> Fast
         ValueError: a route is not guarded by the policy table.
     """
     # The schema stays readable by `app.openapi()`; no route serves it.
-    app = FastAPI(title="Tutelage", openapi_url=None, max_body_size=LONGEST_BODY, lifespan=_few_threads)
+    app = FastAPI(title="Tutelage", openapi_url=None, max_body_size=LONGEST_BODY, lifespan=_with_threads)
     app.state.site = Site(settings, database, answerer)
     for router in ROUTERS:
         _require_gate(router)
@@ -59,10 +61,12 @@ def make_app(settings: Settings, database: Database, answerer: Answerer) -> Fast
 
 
 @asynccontextmanager
-async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
-    """Let few handlers run at once and the others wait in line: of many, whoever holds the database's write lock would
-    have to wait for all the rest between any two statements, as one thread runs at a time."""
+async def _with_threads(app: FastAPI) -> AsyncIterator[None]:
+    """Most handlers that are under way wait for the database, and a page is not to wait for a thread behind them. Of
+    those that run, whoever holds the database's write lock, and makes all others wait, wants the interpreter back
+    between any two statements: at CPython's 5 ms a turn that would take most of its time."""
     current_default_thread_limiter().total_tokens = THREADS
+    sys.setswitchinterval(TURN_SECONDS)
     yield
 
 

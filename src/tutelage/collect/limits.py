@@ -29,7 +29,7 @@ def take(request: Request, limit: Limit, who: str | None = None) -> None:
         HTTPException: 429, where there have been too many.
     """
     subject = who or token_hash(request.client.host if request.client else "nowhere")[:16]
-    with site_of(request).database.writing() as session:
+    with site_of(request).database.writing(lasting=False) as session:
         allowed = take_token(session, f"{limit.name} {subject}", limit.burst, limit.per_second)
     if not allowed:
         raise HTTPException(429, headers={"Retry-After": "5"})

@@ -64,6 +64,7 @@ def static_file(name: str) -> bytes:
     return resources.files("tutelage.collect").joinpath("static", name).read_bytes()
 
 
+@cache
 def static(name: str) -> str:
     """The address of a shipped file; it changes with the content, so that browsers may keep it for ever."""
     return f"/static/{name}?v={hashlib.sha256(static_file(name)).hexdigest()[:12]}"
@@ -98,6 +99,7 @@ def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tutelage.collect"),
         autoescape=True,
+        auto_reload=False,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,7 +1,7 @@
 """Text of models and workers as HTML that can do nothing. What streams is plain text; this is for what is finished."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ _TABLE = {"table", "thead", "tbody", "tr", "th", "td"}
 _INLINE = {"em", "strong", "s", "a"}
 
 
+@lru_cache(maxsize=1024)  # every page of a conversation shows all its answers
 def to_html(text: str) -> Markup:
     """Markdown as HTML: no HTML of its own, no images (their addresses would tell who reads), links by name of host."""
     return Markup(_cleaner().clean(_parser().render(text)))

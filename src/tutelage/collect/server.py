@@ -31,6 +31,7 @@ EVERYTHING: tuple[Role, ...] = ("worker", "red_team_worker", "reviewer", "admin"
 GIVEN, NOT_GIVEN = "given at the start", "not given at the start"
 FIRST_ADMIN = "first admin"  # the note of that invite
 GRACE = 5  # seconds that open streams are given when the app stops
+KEPT_ALIVE = 75  # seconds that a connection may rest: longer than a proxy keeps it, and than people think
 SLOW = 60  # seconds in which a web process must come up, or show that it lives, before it is replaced
 
 
@@ -56,6 +57,7 @@ def serve(
             partial(web_app, settings, str(model.socket), model.secret), factory=True, host=host, port=port,
             workers=processes, log_level="warning", access_log=False, server_header=False,
             proxy_headers=settings.tls, timeout_graceful_shutdown=GRACE, timeout_worker_healthcheck=SLOW,
+            timeout_keep_alive=KEPT_ALIVE,
         )  # fmt: skip
         try:
             listening = config.bind_socket()

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from fastapi import Request
-from sqlalchemy.orm import Session
 
 from tutelage.collect.agreements import consent_version
 from tutelage.collect.caller import VISITOR, Caller
@@ -11,9 +10,7 @@ from tutelage.collect.model_client import Answerer
 from tutelage.collect.settings import Settings
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
-from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.tables import Interface
-from tutelage.feedback.database.workers import Profile
 
 INTERFACES: tuple[Interface, Interface] = ("helpful", "red_team")
 
@@ -31,23 +28,13 @@ class Site:
         if token is None:
             return VISITOR
         with self.database.reading() as session:
-            access = Access(session)
-            principal = access.principal(token)
-            caller = VISITOR if principal is None else _caller(session, principal)
-            due = principal is not None and access.is_due(token)
-        if due:
-            with self.database.writing() as session:
+            holder = Access(session).holder(token, {name: consent_version(name) for name in INTERFACES})
+        if holder is None:
+            return VISITOR
+        if holder.due:
+            with self.database.writing(lasting=False) as session:
                 Access(session).seen(token)
-        return caller
-
-
-def _caller(session: Session, principal: Principal) -> Caller:
-    if "worker" not in principal.roles:
-        return Caller(principal)
-    profile = Profile(session, principal)
-    consents = (name for name in INTERFACES if profile.consented(name, consent_version(name)))
-    tried = profile.qualification("helpful")
-    return Caller(principal, frozenset(consents), qualified=tried is not None and tried.passed is True)
+        return Caller(holder.principal, holder.consents, holder.qualified)
 
 
 def site_of(request: Request) -> Site:

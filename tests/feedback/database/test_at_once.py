@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, text
 
+from tutelage.feedback.database import connection
 from tutelage.feedback.database.access import take_token
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.refusals import Conflict, Unavailable
-from tutelage.feedback.database.tables import Judgment, Turn
+from tutelage.feedback.database.tables import Judgment, Snapshot, Turn
 from tutelage.feedback.database.verify import faults
 
 from .flow import acting, answer, ask, deploy, judge, judged, new_key, start, thread, worker
@@ -155,6 +156,33 @@ def test_readers_do_not_stop_writers(database: Database) -> None:
     assert len(thread(database, me, chat).turns) == 1
 
 
+def test_only_what_nobody_is_told_of_does_not_wait_for_the_disk(database: Database) -> None:
+    asked, full = ("PRAGMA synchronous", 2) if database.is_sqlite else ("SHOW synchronous_commit", "on")
+    for lasting in (True, False, True):
+        with database.writing(lasting) as session:
+            assert (session.execute(text(asked)).scalar() == full) == lasting
+
+
+def test_whoever_finds_the_lock_taken_waits_and_then_gives_up(
+    tmp_path: Path, sqlite_template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "feedback.db").write_bytes(Path(sqlite_template).read_bytes())
+    one, another = (Database(str(tmp_path / "feedback.db")) for _ in range(2))  # as two processes have it
+    with ThreadPoolExecutor(1) as threads:
+        with one.writing():
+            waiting = threads.submit(deploy, another)
+            time.sleep(0.1)
+            assert not waiting.done()
+        waiting.result(10)
+    monkeypatch.setattr(connection, "WAIT_FOR_LOCK", 0.05)
+    with one.writing(), pytest.raises(Unavailable, match="locked"), another.writing():
+        pytest.fail("two have the lock")
+    with another.writing() as session:
+        assert session.scalar(select(func.count()).select_from(Snapshot)) == 2
+    one.close()
+    another.close()
+
+
 def test_on_a_full_disk_nothing_is_acknowledged_and_all_recovers(tmp_path: Path, sqlite_template: str) -> None:
     (tmp_path / "feedback.db").write_bytes(Path(sqlite_template).read_bytes())
     database = Database(str(tmp_path / "feedback.db"))
@@ -163,9 +191,9 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_all_recovers(tmp_path: Path,
     chat = start(database, me)
     pages: list[int] = []
 
-    def limit(connection, _record, _proxy) -> None:  # type: ignore[no-untyped-def]
+    def limit(driver, _record, _proxy) -> None:  # type: ignore[no-untyped-def]
         if pages:
-            connection.execute(f"PRAGMA max_page_count={pages[0]}")
+            driver.execute(f"PRAGMA max_page_count={pages[0]}")
 
     event.listen(database.engine, "checkout", limit)
     pages.append(1)  # SQLite takes no fewer than the file has

@@ -35,7 +35,7 @@ async def follow(request: Request, turn: TurnId) -> StreamingResponse:
 
 def _plan(site: Site, principal: Principal, turn: int) -> Plan | None:
     """What answers the turn; None where it has its answers, or wants none any more."""
-    with site.database.writing() as session:
+    with site.database.writing(lasting=False) as session:
         own = Conversations(session, principal)
         return own.claim(turn) or own.plan(turn)
 

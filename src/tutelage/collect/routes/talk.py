@@ -104,7 +104,7 @@ def show(request: Request, conversation: ConversationId) -> HTMLResponse:
 @router.post("/talk/{conversation}/message")
 def message(request: Request, conversation: ConversationId, form: Annotated[Message, Form()]) -> Response:
     take(request, SEND, principal_of(request).worker_id)
-    if _is_red_team(request, conversation) and _must_rest(request):
+    if principal_of(request).has("red_team_worker") and _is_red_team(request, conversation) and _must_rest(request):
         return _rest_page(request, 409)  # not 200, or the page would forget the draft
     return _step(request, conversation, lambda own: own.ask(conversation, form.text, key=form.key))
 
@@ -184,14 +184,19 @@ def _write(request: Request, step: Step) -> None:
 
 
 def _step(request: Request, conversation: str, step: Step, thanks: str = "") -> Response:
-    """One step of a conversation, then its page as it stands; a step that is refused says why on that page."""
+    """One step of a conversation, then its page as it stands; a step that is refused says why on that page.
+
+    A script of ours takes the page at once; a browser that leaves its page for it is sent on, so that it may refresh.
+    """
     try:
         _write(request, step)
     except Conflict:
         return talk_page(request, conversation, 409, STANDS)
     except ValueError as error:
         return talk_page(request, conversation, 422, _sentence(error))
-    return talk_page(request, conversation, notice=thanks) if thanks else go("/talk/{id}", id=conversation)
+    if thanks or request.headers.get("sec-fetch-mode") == "cors":
+        return talk_page(request, conversation, notice=thanks)
+    return go("/talk/{id}", id=conversation)
 
 
 def _turn_step(request: Request, turn: int, step: Step) -> Response:

@@ -4,9 +4,11 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.audit import Audit
@@ -15,11 +17,14 @@ from tutelage.feedback.database.passwords import hash_password, is_password
 from tutelage.feedback.database.principal import Principal, principal_of
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.tables import (
+    Consent,
     Credential,
     Entry,
+    Interface,
     Invite,
     Login,
     Platform,
+    Qualification,
     RateBucket,
     Role,
     Secret,
@@ -54,20 +59,76 @@ def secret(session: Session, name: str) -> str:
 def take_token(session: Session, name: str, capacity: float, per_second: float) -> bool:
     """Take one token of a bucket that holds `capacity` and is refilled steadily; False where it is empty."""
     now = time.time()
-    if insert_new(session, RateBucket, name=name, tokens=capacity, updated=now):
+    bucket = session.scalar(_BUCKET, {"name": name})
+    if bucket is None:
+        insert_new(session, RateBucket, name=name, tokens=capacity, updated=now)
         _forget_old(session, now)
-    held = select(RateBucket).where(RateBucket.name == name).with_for_update()
-    bucket = session.scalars(held.execution_options(populate_existing=True)).one()
+        bucket = session.scalars(_BUCKET, {"name": name}).one()
     filled = min(capacity, bucket.tokens + max(0.0, now - bucket.updated) * per_second)
     bucket.tokens, bucket.updated = (filled - 1 if filled >= 1 else filled), now
     session.flush()
     return filled >= 1
 
 
+_BUCKET = (
+    select(RateBucket)
+    .where(RateBucket.name == bindparam("name"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+
+
 def _forget_old(session: Session, now: float) -> None:
     """Delete the buckets of whoever has not come for an hour: they are full again, and tell who was here."""
     old = select(RateBucket.name).where(RateBucket.updated < now - HOUR).with_for_update(skip_locked=True)
     changed(session, delete(RateBucket).where(RateBucket.name.in_(old)))
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a login's token, with all that decides what they may do.
+
+    Attributes:
+        consents: the interfaces whose present version they have agreed to.
+        qualified: whether their latest try was passed.
+        due: whether `Access.seen` should be called, once a minute.
+    """
+
+    principal: Principal
+    consents: frozenset[Interface]
+    qualified: bool
+    due: bool
+
+
+def _has_role(role: Role) -> ColumnElement[bool]:
+    return exists().where(WorkerRole.worker_id == Worker.id, WorkerRole.role == role).label(role)
+
+
+def _consented(interface: Interface) -> ColumnElement[bool]:
+    """To the version that is given under the interface's name."""
+    version = bindparam(interface, None)
+    same = (Consent.worker_id == Worker.id, Consent.interface == interface, Consent.version == version)
+    return exists().where(*same).label(f"consented to {interface}")
+
+
+_TRIED = (
+    select(Qualification.passed)
+    .where(Qualification.worker_id == Worker.id, Qualification.interface == "helpful")
+    .order_by(Qualification.id.desc())
+    .limit(1)
+)
+# Asked by every request: one statement, built once.
+_HOLDER = (
+    select(
+        Worker.id, Worker.status, Worker.may_edit, Login.seen, _TRIED.scalar_subquery().label("qualified"),
+        *map(_has_role, get_args(Role)), *map(_consented, get_args(Interface)),
+    )
+    .join(Login, Login.worker_id == Worker.id)
+    .where(
+        Login.token_hash == bindparam("token"), Login.expires >= bindparam("now"),
+        Login.seen >= bindparam("idle_since"), Worker.status.in_(("active", "paused")),
+    )
+)  # fmt: skip
 
 
 class Access:
@@ -177,19 +238,24 @@ class Access:
         self._session.flush()
         return token
 
-    def principal(self, token: str) -> Principal | None:
-        """Who holds the token; None: nobody, or the login is over. Does not write (see `seen`)."""
-        row = self._session.get(Login, token_hash(token))
-        now = time.time()
-        if row is None or row.expires < now or row.seen + LOGIN_IDLE < now:
-            return None
-        found = principal_of(self._session, row.worker_id)
-        return None if found.status in ("disabled", "erased") else found
+    def holder(self, token: str, versions: Mapping[Interface, str]) -> Holder | None:
+        """Who holds the token; None: nobody, or the login is over. Does not write (see `seen`).
 
-    def is_due(self, token: str) -> bool:
-        """Whether `seen` should be called: not more often than once a minute."""
-        row = self._session.get(Login, token_hash(token))
-        return row is not None and row.seen + SEEN_EVERY < time.time()
+        Args:
+            versions: the present version of each interface's consent.
+        """
+        now = time.time()
+        asked = {"token": token_hash(token), "now": now, "idle_since": now - LOGIN_IDLE, **versions}
+        found = self._session.execute(_HOLDER, asked).mappings().one_or_none()
+        if found is None:
+            return None
+        roles = frozenset(role for role in get_args(Role) if found[role])
+        return Holder(
+            Principal(found["id"], roles, found["status"], found["may_edit"]),
+            frozenset(interface for interface in versions if found[f"consented to {interface}"]),
+            found["qualified"] is True,
+            found["seen"] + SEEN_EVERY < now,
+        )
 
     def seen(self, token: str) -> None:
         """Note that the login is in use, so that it does not end by idleness."""

@@ -15,6 +15,8 @@ from tutelage.plumbing.progress import Advance, unwatched
 
 BEGINNING = "0" * 64
 
+_HEAD = select(AuditHead).with_for_update().execution_options(populate_existing=True)
+
 
 class Audit:
     """The chain. It is read by administrators only; the caller sees to that."""
@@ -70,9 +72,11 @@ class Audit:
             yield "audit: the chain does not end where its head says"
 
     def _held_head(self) -> AuditHead:
-        insert_new(self._session, AuditHead, id=1, number=0, hash=BEGINNING)
-        held = select(AuditHead).with_for_update().execution_options(populate_existing=True)
-        return self._session.scalars(held).one()
+        head = self._session.scalar(_HEAD)
+        if head is None:
+            insert_new(self._session, AuditHead, id=1, number=0, hash=BEGINNING)
+            head = self._session.scalars(_HEAD).one()
+        return head
 
 
 def link_hash(entry: AuditEntry) -> str:

@@ -5,14 +5,16 @@ writes later would fail at once with "database is locked" where another has writ
 lets readers go on meanwhile, and `synchronous=FULL` makes a commit outlast a power cut.
 """
 
+import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
@@ -22,6 +24,8 @@ from tutelage.feedback.database.tables import Base
 from tutelage.plumbing.errors import InputError
 
 WAIT_FOR_LOCK = 10.0  # seconds
+LONGEST_LOG = 4000  # pages of 4 KiB in SQLite's log before a commit must carry them over into the file
+LOOK_AGAIN = 0.001  # seconds between two looks whether another process has left the lock
 CONNECTIONS = 20  # a process; as many again for a moment
 
 
@@ -40,6 +44,7 @@ class Database:
         self.engine = _engine(self.url)
         self._reader = self.engine if self.is_sqlite else _repeatable(self.engine)
         self._writer = self.engine.execution_options(writing=True)
+        self._noter = self.engine.execution_options(writing=True, lasting=False)
         self._line = threading.Lock()
 
     @property
@@ -64,15 +69,20 @@ class Database:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def writing(self, lasting: bool = True) -> Iterator[Session]:
         """A transaction that is committed at its end, or rolled back by an error. Acknowledge only what is behind it.
+
+        Args:
+            lasting: whether to wait until the disk has it. What nobody is told of (who has claimed a turn) need not:
+                the log is written in order, so that it lasts when any later transaction does.
 
         Raises:
             Unavailable: the database is away, locked for too long, or its disk is full; nothing was stored.
             Conflict: another transaction took a key that this one needed; nothing was stored.
             ValueError: a text or a number that the database cannot hold.
         """
-        with refusing(), self._in_line(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        engine = self._writer if lasting else self._noter
+        with refusing(), self._in_line(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
@@ -94,9 +104,13 @@ class Database:
 
 def insert_new(session: Session, table: type[Base], **values: Any) -> bool:
     """Insert a row unless one of its keys is taken; waits for another transaction that is about to take it."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(table).values(**values).on_conflict_do_nothing()
-    return changed(session, row) == 1
+    return changed(session, _insert_new(session.get_bind().dialect.name, table), values) == 1
+
+
+@cache
+def _insert_new(dialect: str, table: type[Base]) -> Executable:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return insert(table).on_conflict_do_nothing()
 
 
 def hold(session: Session, name: str) -> None:
@@ -105,10 +119,11 @@ def hold(session: Session, name: str) -> None:
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
-def changed(session: Session, statement: Any) -> int:
+def changed(session: Session, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE; the number of its rows."""
     session.flush()
-    count: int = session.connection().execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    options = {"preserve_rowcount": True}
+    count: int = session.connection().execute(statement, values, execution_options=options).rowcount
     return count
 
 
@@ -138,7 +153,9 @@ def _engine(url: URL, foreign_keys: bool = True) -> Engine:
     try:
         if url.get_backend_name() == "postgresql":
             # Pre-ping: after a restart of the server the pool is full of dead connections.
-            return create_engine(url, pool_pre_ping=True, **options)
+            engine = create_engine(url, pool_pre_ping=True, **options)
+            event.listen(engine, "begin", _begin_postgresql)
+            return engine
         Path(url.database or "").resolve().parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url, connect_args={"timeout": WAIT_FOR_LOCK}, **options)
     except ModuleNotFoundError as error:
@@ -152,13 +169,43 @@ def _engine(url: URL, foreign_keys: bool = True) -> Engine:
 
 def _prepare_sqlite(foreign_keys: bool, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}"):
+    for pragma in (
+        "journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}", f"wal_autocheckpoint={LONGEST_LOG}"
+    ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get("writing"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA synchronous={'FULL' if options.get('lasting', True) else 'NORMAL'}")
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        _begin_immediately(connection)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={1000 * WAIT_FOR_LOCK:.0f}")
+
+
+def _begin_immediately(connection: Connection) -> None:
+    """Take the write lock as soon as it is free: SQLite's own waiting sleeps ever longer, up to a tenth of a second."""
+    end = time.monotonic() + WAIT_FOR_LOCK
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        except OperationalError as error:
+            busy = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > end:
+                raise
+            time.sleep(LOOK_AGAIN)
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if not connection.get_execution_options().get("lasting", True):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def _repeatable(engine: Engine) -> Engine:

@@ -7,7 +7,7 @@ idempotent by its key. A step from a state that it cannot follow is a `Conflict`
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, select, update
 
 from tutelage import __version__
 from tutelage.dialogue import STRENGTHS, Side
@@ -32,6 +32,24 @@ from tutelage.feedback.database.texts import LONGEST_COMMENT, LONGEST_GOAL, stor
 from tutelage.feedback.database.thread import Answer, Thread, dialogue_of, thread_of
 
 LEASE = 120.0  # seconds that the answers of an attempt are waited for
+
+
+_MINE = select(Conversation).where(
+    Conversation.worker_id == bindparam("me"), Conversation.id == bindparam("conversation")
+)
+_TAKE = (
+    update(Turn)
+    .where(
+        Turn.id == bindparam("turn"),
+        (Turn.state == TurnState.ASKED) | ((Turn.state == TurnState.ANSWERING) & (Turn.lease < bindparam("now"))),
+    )
+    .values(state=TurnState.ANSWERING, attempt=Turn.attempt + 1, lease=bindparam("until"))
+)
+_FINISH = (
+    update(Response)
+    .where(Response.turn_id == bindparam("turn"), Response.slot == bindparam("side"))
+    .values(text=bindparam("words"), finish=bindparam("end"), finished=True, finished_at=bindparam("now"))
+)
 
 
 def role_for(mode: Mode) -> Role:
@@ -110,20 +128,16 @@ class Conversations(OwnConversations):
         """
         conversation = self._held_with(turn_id, also_over=True)
         now = time.time()
-        free = (Turn.state == TurnState.ASKED) | ((Turn.state == TurnState.ANSWERING) & (Turn.lease < now))
-        take = update(Turn).where(Turn.id == turn_id, free)
-        taken = take.values(state=TurnState.ANSWERING, attempt=Turn.attempt + 1, lease=now + lease)
-        if not changed(self._session, taken):
+        if not changed(self._session, _TAKE, {"turn": turn_id, "now": now, "until": now + lease}):
             return None
-        turn = self._turn(turn_id)
-        self._plan(turn, conversation, dialogue_of(thread_of(self._session, conversation)))
-        return self._planned(turn, conversation)
+        thread = thread_of(self._session, conversation)
+        return self._plan(thread.turn(turn_id), conversation.mode, dialogue_of(thread))
 
     def plan(self, turn_id: int) -> Plan | None:
         """What answers a turn now, for whoever follows an attempt that another has claimed; None where none runs."""
-        conversation = self._held_with(turn_id, also_over=True)
-        turn = self._turn(turn_id)
-        return self._planned(turn, conversation) if turn.state == TurnState.ANSWERING else None
+        thread = thread_of(self._session, self._held_with(turn_id, also_over=True))
+        turn = thread.turn(turn_id)
+        return self._planned(turn, dialogue_of(thread)) if turn.state == TurnState.ANSWERING else None
 
     def answers_finished(self, turn_id: int, attempt: int, answers: tuple[Answer, Answer]) -> bool:
         """Store both answers (sides a and b): the turn can be judged. False where the attempt was given up meanwhile.
@@ -136,10 +150,9 @@ class Conversations(OwnConversations):
         self._held_with(turn_id, also_over=True)
         if not self._leave_attempt(turn_id, attempt, TurnState.ANSWERED):
             return False
-        for slot, answer in zip("ab", answers, strict=True):
-            row = update(Response).where(Response.turn_id == turn_id, Response.slot == slot)
-            text = storable(answer.text)
-            changed(self._session, row.values(text=text, finish=answer.finish, finished=True, finished_at=time.time()))
+        for side, answer in zip("ab", answers, strict=True):
+            said = {"words": storable(answer.text), "end": answer.finish, "now": time.time()}
+            changed(self._session, _FINISH, {"turn": turn_id, "side": side, **said})
         return True
 
     def answers_failed(self, turn_id: int, attempt: int) -> bool:
@@ -163,7 +176,7 @@ class Conversations(OwnConversations):
         def act() -> int:
             conversation = self._held_with(turn_id)
             self._step(turn_id, conversation, TurnState.ANSWERED, TurnState.JUDGED)
-            by_slot = {response.slot: response.id for response in self._responses(self._turn(turn_id))}
+            by_slot = self._sides(turn_id)
             row = self._revise(turn_id, conversation, stands=True)
             row.side, row.strength, row.both_bad, row.milliseconds = side, strength, both_bad, milliseconds
             row.chosen_id, row.other_id = by_slot[side], by_slot["b" if side == "a" else "a"]
@@ -213,7 +226,7 @@ class Conversations(OwnConversations):
             thread = thread_of(self._session, conversation)
             if not thread.may_undo or thread.turns[-1].id != turn_id:
                 raise Conflict("an answer is edited after its judgment and before the next message", thread)
-            chosen = self._chosen(conversation, turn_id)
+            chosen = self._chosen(turn_id)
             if better == chosen.text:
                 raise ValueError("the edited answer is the original itself")
             row = Response(
@@ -312,7 +325,8 @@ class Conversations(OwnConversations):
 
     def thread(self, conversation_id: str) -> Thread:
         """A conversation as it stands."""
-        row = self._session.scalar(self._scope().where(Conversation.id == conversation_id))
+        asked = {"me": self._principal.worker_id, "conversation": conversation_id}
+        row = self._session.scalar(_MINE, asked)
         if row is None:
             raise NotFound(f"no conversation {conversation_id}")
         return thread_of(self._session, row)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import ColumnElement, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.connection import changed
@@ -28,30 +28,44 @@ class Home:
 def worked(session: Session, principal: Principal, mode: Mode, units: int = 0) -> None:
     """Note a sign of work in a mode, and how many judgments it makes that are paid for."""
     now = time.time()
-    last = session.scalar(
-        select(WorkPeriod)
-        .where(WorkPeriod.worker_id == principal.worker_id)
-        .order_by(WorkPeriod.last_seen.desc(), WorkPeriod.id.desc())
-        .limit(1)
-    )
+    last = session.scalar(_LATEST, {"worker": principal.worker_id})
     at_work = last is not None and now - last.last_seen <= PAUSE
     if last is None or last.mode != mode or not at_work:
         started = min(now, last.last_seen) if last is not None and at_work else now
         last = WorkPeriod(worker_id=principal.worker_id, mode=mode, started=started, last_seen=now, units=0)
         session.add(last)
     session.flush()
-    # Counted by the database: of two tabs at once neither may lose the other's; and a clock may be set back.
-    seen = case((WorkPeriod.last_seen > now, WorkPeriod.last_seen), else_=now)
-    mine = update(WorkPeriod).where(WorkPeriod.id == last.id)
-    changed(session, mine.values(last_seen=seen, units=WorkPeriod.units + units))
+    changed(session, _SEEN, {"period": last.id, "now": now, "more": units})
+
+
+_LATEST = (
+    select(WorkPeriod)
+    .where(WorkPeriod.worker_id == bindparam("worker"))
+    .order_by(WorkPeriod.last_seen.desc(), WorkPeriod.id.desc())
+    .limit(1)
+)
+# Counted by the database: of two tabs at once neither may lose the other's; and a clock may be set back.
+_SEEN = (
+    update(WorkPeriod)
+    .where(WorkPeriod.id == bindparam("period"))
+    .values(
+        last_seen=case((WorkPeriod.last_seen > bindparam("now"), WorkPeriod.last_seen), else_=bindparam("now")),
+        units=WorkPeriod.units + bindparam("more"),
+    )
+)
 
 
 def seconds_worked(session: Session, worker_id: str, since: float, mode: Mode | None = None) -> float:
     """Seconds of work that ended after `since`, in one mode or in all."""
-    total = select(func.coalesce(func.sum(WorkPeriod.last_seen - WorkPeriod.started), 0.0)).where(
-        WorkPeriod.worker_id == worker_id, WorkPeriod.last_seen >= since
-    )
-    return float(session.scalar(total if mode is None else total.where(WorkPeriod.mode == mode)) or 0.0)
+    asked = {"worker": worker_id, "since": since}
+    found = session.scalar(_WORKED, asked) if mode is None else session.scalar(_WORKED_IN, {**asked, "mode": mode})
+    return float(found or 0.0)
+
+
+_WORKED = select(func.coalesce(func.sum(WorkPeriod.last_seen - WorkPeriod.started), 0.0)).where(
+    WorkPeriod.worker_id == bindparam("worker"), WorkPeriod.last_seen >= bindparam("since")
+)
+_WORKED_IN = _WORKED.where(WorkPeriod.mode == bindparam("mode"))
 
 
 def seconds_without_pause(session: Session, worker_id: str, mode: Mode, pause: float) -> float:

@@ -5,9 +5,10 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
+from sqlalchemy import bindparam, update
 from sqlalchemy.orm import Session
 
-from tutelage.feedback.database.connection import insert_new
+from tutelage.feedback.database.connection import changed, insert_new
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict
 from tutelage.feedback.database.tables import Answered
@@ -15,6 +16,8 @@ from tutelage.feedback.database.tables import Answered
 T = TypeVar("T", str, int)
 
 LONGEST_KEY = 200
+
+_ANSWER = update(Answered).where(Answered.principal == bindparam("me"), Answered.key == bindparam("its"))
 
 
 def once(session: Session, principal: Principal, key: str, request: tuple[object, ...], act: Callable[[], T]) -> T:
@@ -33,13 +36,12 @@ def once(session: Session, principal: Principal, key: str, request: tuple[object
     if not 0 < len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
         raise ValueError(f"an idempotency key has 1 to {LONGEST_KEY} plain characters")
     fingerprint = hashlib.sha256(json.dumps(request).encode()).hexdigest()
-    mine = (principal.worker_id, key)
-    if not insert_new(session, Answered, principal=mine[0], key=mine[1], fingerprint=fingerprint):
-        stored = session.get_one(Answered, mine)
+    if not insert_new(session, Answered, principal=principal.worker_id, key=key, fingerprint=fingerprint):
+        stored = session.get_one(Answered, (principal.worker_id, key))
         if stored.fingerprint != fingerprint:
             raise Conflict("this key was used for another request; take a new one")
         before: T = stored.answer
         return before
     answer = act()
-    session.get_one(Answered, mine).answer = answer
+    changed(session, _ANSWER, {"me": principal.worker_id, "its": key, "answer": answer})
     return answer

@@ -2,10 +2,10 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from tutelage import __version__
@@ -19,11 +19,44 @@ from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Slot, Turn
 from tutelage.feedback.database.texts import prompt_hash
-from tutelage.feedback.database.thread import dialogue_of, standing, thread_of
+from tutelage.feedback.database.thread import TurnView, thread_of
 
 T = TypeVar("T", str, int)
 
 UNJUDGED = (TurnState.ASKED, TurnState.ANSWERING, TurnState.ANSWERED)
+
+
+# What a step of every turn executes, built once.
+_OWN = (Conversation.worker_id == bindparam("me"), Turn.id == bindparam("turn"))
+_HELD = (
+    select(Conversation)
+    .where(Conversation.worker_id == bindparam("me"), Conversation.id == bindparam("conversation"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_HELD_WITH = (
+    select(Conversation)
+    .join(Turn)
+    .where(*_OWN)
+    .with_for_update(of=Conversation)
+    .execution_options(populate_existing=True)
+)
+_OF = select(Conversation.id).join(Turn).where(*_OWN)
+_SIDES = (
+    select(Response.slot, Response.id, Response.snapshot, Response.sampling, Response.seed)
+    .where(Response.turn_id == bindparam("turn"), Response.slot != "edit")
+    .order_by(Response.slot)
+)
+_DRAWN = insert(Response)
+_STEP = update(Turn).where(Turn.id == bindparam("turn"), Turn.state == bindparam("start")).values(state=bindparam("to"))
+_LEAVE = (
+    update(Turn)
+    .where(Turn.id == bindparam("turn"), Turn.state == TurnState.ANSWERING, Turn.attempt == bindparam("attempt_left"))
+    .values(state=bindparam("to"), lease=0.0)
+)
+_MINE = (Judgment.turn_id == bindparam("turn"), Judgment.worker_id == bindparam("me"))
+_LAST_REVISION = select(func.max(Judgment.revision)).where(*_MINE)
+_STANDS_NO_LONGER = update(Judgment).where(*_MINE, Judgment.stands).values(stands=False)
 
 
 def question_of(mode: Mode) -> Question:
@@ -51,61 +84,63 @@ class OwnConversations:
 
     def _held(self, conversation_id: str, also_over: bool = False) -> Conversation:
         """The conversation, which nobody else can change until the commit (SQLite: a writer holds everything)."""
-        held = self._scope().where(Conversation.id == conversation_id).with_for_update()
-        row = self._session.scalar(held.execution_options(populate_existing=True))
+        asked = {"me": self._principal.worker_id, "conversation": conversation_id}
+        return self._open(self._session.scalar(_HELD, asked), f"no conversation {conversation_id}", also_over)
+
+    def _held_with(self, turn_id: int, also_over: bool = False) -> Conversation:
+        """The conversation that a turn belongs to, held."""
+        asked = {"me": self._principal.worker_id, "turn": turn_id}
+        return self._open(self._session.scalar(_HELD_WITH, asked), f"no turn {turn_id}", also_over)
+
+    def _open(self, row: Conversation | None, missing: str, also_over: bool) -> Conversation:
         if row is None:
-            raise NotFound(f"no conversation {conversation_id}")
+            raise NotFound(missing)
         if row.state != ConversationState.OPEN and not also_over:
             raise Conflict("the conversation is over", thread_of(self._session, row))
         return row
 
-    def _held_with(self, turn_id: int, also_over: bool = False) -> Conversation:
-        """The conversation that a turn belongs to, held."""
-        return self._held(self._of(turn_id), also_over)
-
     def _of(self, turn_id: int) -> str:
-        mine = self._scope().join(Turn).where(Turn.id == turn_id)
-        found: str | None = self._session.scalar(mine.with_only_columns(Conversation.id))
+        found: str | None = self._session.scalar(_OF, {"me": self._principal.worker_id, "turn": turn_id})
         if found is None:
             raise NotFound(f"no turn {turn_id}")
         return found
 
-    def _turn(self, turn_id: int) -> Turn:
-        return self._session.get_one(Turn, turn_id, populate_existing=True)
-
-    def _responses(self, turn: Turn) -> Sequence[Response]:
-        return self._session.scalars(select(Response).where(Response.turn_id == turn.id).order_by(Response.id)).all()
-
-    def _chosen(self, conversation: Conversation, turn_id: int) -> Response:
+    def _chosen(self, turn_id: int) -> Response:
         """The answer that the turn goes on with, as the model wrote it."""
-        return self._session.get_one(Response, standing(self._session, conversation)[turn_id].chosen_id)
+        mine = (Judgment.turn_id == turn_id, Judgment.worker_id == self._principal.worker_id, Judgment.stands)
+        chosen = select(Response).join(Judgment, Judgment.chosen_id == Response.id).where(*mine)
+        return self._session.scalars(chosen).one()
 
-    def _plan(self, turn: Turn, conversation: Conversation, dialogue: tuple[str, ...]) -> None:
-        """Draw who answers the turn and with which seeds; a later attempt takes the rows of the one before."""
-        pair = draw_pair(self._session, conversation.mode, self._lots)
-        rows = {row.slot: row for row in self._responses(turn)}
+    def _sides(self, turn_id: int) -> dict[Slot, int]:
+        """The ids of the two answers."""
+        return {row.slot: row.id for row in self._session.execute(_SIDES, {"turn": turn_id})}
+
+    def _plan(self, turn: TurnView, mode: Mode, dialogue: tuple[str, ...]) -> Plan:
+        """Draw who answers the turn and with which seeds, in place of those of the attempt before."""
         slots: tuple[Slot, Slot] = ("a", "b")
-        for slot, snapshot in zip(slots, pair, strict=True):
-            row = rows.get(slot) or Response(turn_id=turn.id, slot=slot)
-            row.snapshot = snapshot.name if snapshot else None
-            row.sampling = snapshot.sampling if snapshot else None
-            row.seed = self._lots.randint(0, LARGEST_SEED)
-            row.prompt_hash, row.software = prompt_hash(dialogue), __version__
-            self._session.add(row)
-        self._session.flush()
+        drawn = [
+            {
+                "turn_id": turn.id, "slot": slot, "snapshot": snapshot and snapshot.name,
+                "sampling": snapshot and snapshot.sampling, "seed": self._lots.randint(0, LARGEST_SEED),
+                "prompt_hash": prompt_hash(dialogue), "software": __version__,
+            }
+            for slot, snapshot in zip(slots, draw_pair(self._session, mode, self._lots), strict=True)
+        ]  # fmt: skip
+        if turn.attempt > 1:
+            changed(self._session, delete(Response).where(Response.turn_id == turn.id, ~Response.finished))
+        self._session.connection().execute(_DRAWN, drawn)
+        return self._planned(turn, dialogue)
 
-    def _planned(self, turn: Turn, conversation: Conversation) -> Plan:
+    def _planned(self, turn: TurnView, dialogue: tuple[str, ...]) -> Plan:
         """The plan of the turn's present attempt."""
-        planned = [response for response in self._responses(turn) if response.slot in ("a", "b")]
         first, second = (
-            Planned(row.id, row.slot, row.snapshot, parameters(row.sampling), row.seed or 0)
-            for row in sorted(planned, key=lambda row: row.slot)
+            Planned(row.slot, row.snapshot, parameters(row.sampling), row.seed or 0)
+            for row in self._session.execute(_SIDES, {"turn": turn.id})
         )
-        return Plan(turn.id, turn.attempt, dialogue_of(thread_of(self._session, conversation)), (first, second))
+        return Plan(turn.id, turn.attempt, dialogue, (first, second))
 
     def _leave_attempt(self, turn_id: int, attempt: int, to: TurnState) -> bool:
-        mine = update(Turn).where(Turn.id == turn_id, Turn.state == TurnState.ANSWERING, Turn.attempt == attempt)
-        return changed(self._session, mine.values(state=to, lease=0.0)) == 1
+        return changed(self._session, _LEAVE, {"turn": turn_id, "attempt_left": attempt, "to": to}) == 1
 
     def _step(self, turn_id: int, conversation: Conversation, start: TurnState, to: TurnState) -> None:
         """One step by one conditional UPDATE.
@@ -113,20 +148,19 @@ class OwnConversations:
         Raises:
             Conflict: the turn is in another state; carries its `TurnView`.
         """
-        step = update(Turn).where(Turn.id == turn_id, Turn.state == start)
-        if not changed(self._session, step.values(state=to)):
+        if not changed(self._session, _STEP, {"turn": turn_id, "start": start, "to": to}):
             self._refuse_step(turn_id, conversation)
 
     def _refuse_step(self, turn_id: int, conversation: Conversation) -> NoReturn:
-        thread = thread_of(self._session, conversation)
-        stored = next(turn for turn in thread.turns if turn.id == turn_id)
+        stored = thread_of(self._session, conversation).turn(turn_id)
         raise Conflict(f"the turn is {stored.state}", stored)
 
     def _revise(self, turn_id: int, conversation: Conversation, stands: bool) -> Judgment:
         """The next revision of the principal's judgment of a turn; what stood before stands no longer."""
-        mine = (Judgment.turn_id == turn_id, Judgment.worker_id == self._principal.worker_id)
-        last = self._session.scalar(select(func.max(Judgment.revision)).where(*mine)) or 0
-        changed(self._session, update(Judgment).where(*mine, Judgment.stands).values(stands=False))
+        mine = {"turn": turn_id, "me": self._principal.worker_id}
+        last = self._session.scalar(_LAST_REVISION, mine) or 0
+        if last:
+            changed(self._session, _STANDS_NO_LONGER, mine)
         return Judgment(
             turn_id=turn_id,
             worker_id=self._principal.worker_id,

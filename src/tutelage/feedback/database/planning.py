@@ -21,7 +21,6 @@ LARGEST_SEED = 2**31 - 1
 class Planned:
     """An answer to be made. `snapshot` is None in practice, where the answers are given texts."""
 
-    response_id: int
     slot: Slot
     snapshot: str | None
     sampling: SamplingParameters | None
@@ -65,7 +64,10 @@ def may_compare(session: Session) -> bool:
 
 
 def _active(session: Session) -> list[Snapshot]:
-    return list(session.scalars(select(Snapshot).where(Snapshot.status == "active", Snapshot.weight > 0)))
+    return list(session.scalars(_ACTIVE))
+
+
+_ACTIVE = select(Snapshot).where(Snapshot.status == "active", Snapshot.weight > 0)
 
 
 def _least_met(session: Session, active: Sequence[Snapshot], random: Random) -> list[Snapshot]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
 
 from tutelage.dialogue import Finish, Side
 from tutelage.feedback.database.states import ConversationState, TurnState
@@ -69,6 +70,10 @@ class Thread:
         last = self.turns[-1:]
         return self.state == ConversationState.OPEN and any(turn.state == TurnState.JUDGED for turn in last)
 
+    def turn(self, turn_id: int) -> TurnView:
+        """The turn of this id, which is one of this thread."""
+        return next(turn for turn in self.turns if turn.id == turn_id)
+
     def kept(self) -> "Thread":
         """The thread as another may read it: of every turn only what it went on with."""
         turns = [replace(turn, answers=None, choice=None) for turn in self.turns if turn.went_on_with is not None]
@@ -79,15 +84,36 @@ class Thread:
         return replace(self, turns=tuple(turns))
 
 
-def thread_of(session: Session, conversation: Conversation) -> Thread:
-    rows = select(Turn).where(Turn.conversation_id == conversation.id).order_by(Turn.ordinal)
-    turns = session.scalars(rows.options(selectinload(Turn.responses)).execution_options(populate_existing=True)).all()
-    judgments = standing(session, conversation)
-    rating = session.scalar(
-        select(Rating.rating).where(
-            Rating.conversation_id == conversation.id, Rating.worker_id == conversation.worker_id
-        )
+# Read by every page and every step of a conversation: built once.
+_TURNS = (
+    select(Turn.id, Turn.ordinal, Turn.text, Turn.state, Turn.attempt)
+    .where(Turn.conversation_id == bindparam("conversation"))
+    .order_by(Turn.ordinal)
+)
+_RESPONSES = (
+    select(Response.turn_id, Response.id, Response.slot, Response.text, Response.finish, Response.edited_from)
+    .join(Turn, Turn.id == Response.turn_id)
+    .where(Turn.conversation_id == bindparam("conversation"), Response.finished)
+    .order_by(Response.id)
+)
+_STANDING = (
+    select(Judgment.turn_id, Judgment.side, Judgment.strength, Judgment.both_bad, Judgment.chosen_id)
+    .join(Turn, Turn.id == Judgment.turn_id)
+    .where(
+        Turn.conversation_id == bindparam("conversation"), Judgment.worker_id == bindparam("worker"), Judgment.stands
     )
+)
+_RATING = select(Rating.rating).where(
+    Rating.conversation_id == bindparam("conversation"), Rating.worker_id == bindparam("worker")
+)
+
+
+def thread_of(session: Session, conversation: Conversation) -> Thread:
+    mine = {"conversation": conversation.id, "worker": conversation.worker_id}
+    responses: dict[int, list[Any]] = {}
+    for row in session.execute(_RESPONSES, mine):
+        responses.setdefault(row.turn_id, []).append(row)
+    judgments = {row.turn_id: row for row in session.execute(_STANDING, mine)}
     return Thread(
         conversation.id,
         conversation.mode,
@@ -96,18 +122,11 @@ def thread_of(session: Session, conversation: Conversation) -> Thread:
         tuple(conversation.tags),
         conversation.state,
         conversation.created,
-        tuple(_view(turn, judgments.get(turn.id)) for turn in turns),
-        rating,
+        tuple(
+            _view(turn, responses.get(turn.id, ()), judgments.get(turn.id)) for turn in session.execute(_TURNS, mine)
+        ),
+        session.scalar(_RATING, mine),
     )
-
-
-def standing(session: Session, conversation: Conversation) -> dict[int, Judgment]:
-    """By turn, the standing judgments of the conversation's own worker."""
-    rows = select(Judgment).join(Turn, Turn.id == Judgment.turn_id)
-    mine = rows.where(
-        Turn.conversation_id == conversation.id, Judgment.worker_id == conversation.worker_id, Judgment.stands
-    )
-    return {row.turn_id: row for row in session.scalars(mine)}
 
 
 def dialogue_of(thread: Thread) -> tuple[str, ...]:
@@ -119,24 +138,12 @@ def dialogue_of(thread: Thread) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _view(turn: Turn, judgment: Judgment | None) -> TurnView:
-    by_slot = {response.slot: response for response in turn.responses if response.finished}
-    answers = (_answer(by_slot["a"]), _answer(by_slot["b"])) if {"a", "b"} <= by_slot.keys() else None
-    if judgment is None or judgment.side is None or judgment.strength is None or answers is None:
-        return TurnView(turn.id, turn.ordinal, turn.text, turn.state, turn.attempt, answers, None, None)
-    edit = edit_of(turn, judgment.chosen_id)
-    choice = Choice(judgment.side, judgment.strength, judgment.both_bad, edit.text if edit else None)
-    kept = choice.edited or answers["ab".index(judgment.side)].text
-    return TurnView(turn.id, turn.ordinal, turn.text, turn.state, turn.attempt, answers, choice, kept)
-
-
-def edit_of(turn: Turn, chosen_id: int | None) -> Response | None:
-    """The latest edit of the chosen answer."""
-    edits = [response for response in turn.responses if chosen_id is not None and response.edited_from == chosen_id]
-    return edits[-1] if edits else None
-
-
-def _answer(response: Response) -> Answer:
-    assert response.text is not None  # finished answers have both, by CHECK
-    assert response.finish is not None
-    return Answer(response.text, response.finish)
+def _view(turn: Any, responses: Sequence[Any], judgment: Any | None) -> TurnView:
+    by_slot = {response.slot: Answer(response.text, response.finish) for response in responses}
+    answers = (by_slot["a"], by_slot["b"]) if {"a", "b"} <= by_slot.keys() else None
+    seen = (turn.id, turn.ordinal, turn.text, turn.state, turn.attempt, answers)
+    if judgment is None or answers is None:
+        return TurnView(*seen, None, None)
+    edits = [response.text for response in responses if response.edited_from == judgment.chosen_id]
+    choice = Choice(judgment.side, judgment.strength, judgment.both_bad, edits[-1] if edits else None)
+    return TurnView(*seen, choice, choice.edited or answers["ab".index(judgment.side)].text)

@@ -41,13 +41,6 @@ class Profile:
         if new:
             Audit(self._session).append(me, "consent", f"worker {me}", {"interface": interface, "version": version})
 
-    def consented(self, interface: Interface, version: str) -> bool:
-        """Whether the principal has agreed to this version."""
-        mine = select(Consent.id).where(
-            Consent.worker_id == self._principal.worker_id, Consent.interface == interface, Consent.version == version
-        )
-        return self._session.scalar(mine) is not None
-
     def declined_topics(self) -> list[str]:
         return self._session.get_one(Worker, self._principal.worker_id).declined_topics
 
