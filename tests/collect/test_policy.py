@@ -31,8 +31,10 @@ OWN = {"GET /talk/{conversation}", "GET /talk/{conversation}/end", "POST /talk/{
 TALKING = {"POST /talk/practice", "POST /talk/{conversation}/message", "POST /talk/{conversation}/report",
            "POST /talk/{conversation}/end", "GET /turns/{turn}/answers", "POST /turns/{turn}/judgment",
            "POST /turns/{turn}/undo", "POST /turns/{turn}/edit", "POST /turns/{turn}/skip"}  # fmt: skip
-PAID = {"GET /home", "POST /talk/helpful", "POST /talk/compare", "GET /rate", "POST /rate/{conversation}"}
-RED_TEAM = {"GET /red-team", "GET /rest", "POST /talk/red-team"}
+PAID = {"GET /home", "POST /talk/helpful", "POST /talk/compare", "GET /rate", "POST /rate/{conversation}",
+        "POST /overlap/helpful", "GET /overlap/turns/{turn}", "POST /overlap/turns/{turn}/judgment",
+        "POST /overlap/turns/{turn}/skip"}  # fmt: skip
+RED_TEAM = {"GET /red-team", "GET /rest", "POST /talk/red-team", "POST /overlap/red-team"}
 REVIEW = {route for route in ROUTES if route.split()[1].startswith("/review")}
 ADMIN = {route for route in ROUTES if route.split()[1].startswith("/admin")}
 

@@ -270,6 +270,41 @@ def test_an_invite_is_shown_once_and_lets_somebody_in(database: Database) -> Non
     assert guest.get(link[1]).status_code == 200
 
 
+def test_an_impatient_click_does_nothing_twice(database: Database) -> None:
+    admin, other = Staff(database, "admin", "reviewer"), Staff(database, "worker")
+    person = f"/admin/workers/{other.worker}"
+    forms = {
+        (person, "/access"): {"roles": "worker", "reason": "r"},
+        (person, "/status"): {"status": "paused", "reason": "r"},
+        (person, "/message"): {"text": "Thank you."},
+        (person, "/exclusion"): {"reason": "r"},
+        ("/admin/deployment", "/admin/deployment/s1"): {"weight": "2", "reason": "r"},
+        ("/admin/invites", "/admin/invites"): {"roles": "worker", "uses": "3"},
+        ("/review/conversations/0000000000000000", "/review/exclusions"): {"reason": "r"},
+    }
+    tables = ("audit", "notes", "invites", "exclusions", "deployment_changes")
+
+    def rows() -> list[int]:
+        with database.reading() as session:
+            return [session.connection().exec_driver_sql(f"SELECT count(*) FROM {one}").scalar_one() for one in tables]
+
+    for (path, action), values in forms.items():
+        form = admin.open(path).form(action)
+        assert form is not None, action
+        before, counts, shown = rows(), [], set()
+        for _ in range(2):
+            admin._arrive(admin.http.post(form.action, data={**form.fields, **values}))
+            assert admin.status == 200, action
+            counts.append(rows())
+            shown.update(re.findall("/join/[^<]+", admin.html))
+        assert before != counts[0] == counts[1], action
+        assert len(shown) == (action == "/admin/invites")
+    form = admin.open(person).form("/message")
+    assert form is not None
+    told = [admin.http.post(form.action, data={**form.fields, "text": text}).status_code for text in ("One.", "Two.")]
+    assert told == [200, 409]
+
+
 def test_a_link_that_was_changed_is_found(database: Database) -> None:
     admin = Staff(database, "admin")
     admin.open("/admin/audit")

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import secrets
 import time
 from collections.abc import Sequence
@@ -78,13 +79,14 @@ class Access:
 
     def invite(
         self, roles: Sequence[Role], by: str | None = None, uses: int = 1, lifetime: float = INVITE_LIFETIME,
-        note: str = "",
+        note: str = "", key: str | None = None,
     ) -> str:  # fmt: skip
         """Make an invite; returns its token, which is stored nowhere.
 
         Args:
             by: the worker who invites; None: the command line.
             lifetime: seconds.
+            key: of a request that may arrive twice: the same request gives the same invite.
 
         Raises:
             ValueError: no role, or no use.
@@ -92,14 +94,16 @@ class Access:
         if not roles or uses < 1:
             raise ValueError("an invite needs a role and at least one use")
         token = new_token()
-        row = Invite(
-            token_hash=token_hash(token), roles=list(roles), uses_left=uses, expires=time.time() + lifetime,
-            created_by=by, note=storable(note),
-        )  # fmt: skip
-        self._session.add(row)
-        self._session.flush()
-        details = {"roles": list(roles), "uses": uses, "expires": row.expires}
-        Audit(self._session).append(by or "system", "invite", f"invite {row.token_hash[:12]}", details)
+        if key is not None:  # derived, as it cannot be looked up
+            request = json.dumps([by, key, *roles, uses, lifetime, note])
+            token = hmac.new(secret(self._session, "invites").encode(), request.encode(), "sha256").hexdigest()
+        hash, expires = token_hash(token), time.time() + lifetime
+        if insert_new(
+            self._session, Invite, token_hash=hash, roles=list(roles), uses_left=uses, expires=expires, created_by=by,
+            note=storable(note),
+        ):  # fmt: skip
+            details = {"roles": list(roles), "uses": uses, "expires": expires}
+            Audit(self._session).append(by or "system", "invite", f"invite {hash[:12]}", details)
         return token
 
     def revoke(self, note: str) -> None:
