@@ -212,6 +212,21 @@ def test_a_reviewer_judges_blind_before_the_choice_is_shown(database: Database) 
     assert [tuple(row) for row in notes] == [("Please write a little more.",)]
 
 
+def test_a_reported_conversation_is_read_without_the_choices_and_judged_from_there(database: Database) -> None:
+    reviewer = Staff(database, "reviewer")
+    link = next(link for link in reviewer.open("/review").links if link.startswith("/review/conversations/"))
+    reviewer.open(link)
+    assert reviewer.status == 200
+    assert "Answer a to message" in reviewer.html
+    assert "chosen, strength" not in reviewer.html
+    assert "preferred" not in reviewer.html
+    blind = reviewer.send("/review/next").form("/judgment")
+    assert blind is not None
+    reviewer.send("/judgment", position="2")
+    reviewer.open(link)
+    assert reviewer.html.count("chosen, strength") == 1
+
+
 def test_a_turn_that_was_not_given_is_not_there(database: Database) -> None:
     reviewer = Staff(database, "reviewer")
     for path in ("/review/turns/1", "/review/turns/999999", "/review/turns/99999999999999999999"):

@@ -124,7 +124,7 @@ POLICY: dict[str, Rule] = {
     "POST /admin/workers/{worker}/message": admin,
     "POST /admin/workers/{worker}/exclusion": admin,
     "GET /admin/deployment": admin,
-    "POST /admin/deployment/{snapshot}": admin,
+    "POST /admin/deployment/{snapshot:path}": admin,
     "GET /admin/invites": admin,
     "POST /admin/invites": admin,
     "GET /admin/exports": admin,

@@ -85,7 +85,7 @@ def test_what_a_reviewer_has_excluded_stands_in_no_later_prompt(database: Databa
     me, judge = worker(database), worker(database, "reviewer")
     for mode in ("helpful", "red_team"):
         chat = start(database, me, mode)  # type: ignore[arg-type]
-        turns = [judged(database, me, chat, text=text) for text in ("Before.", "A telephone number.", "After.", "Last.")]
+        turns = [judged(database, me, chat, text=text) for text in ("Before.", "A telephone", "After.", "Last.")]
         end(database, me, chat)
         with database.writing() as session:
             Reviews(session, judge).exclude("turn", str(turns[1]), "personal data")

@@ -3,6 +3,6 @@
 from tutelage.collect.routes import account, admin, answers, arrival, exports, home, overlap, review, talk
 
 ROUTERS = (
-    arrival.router, account.router, home.router, talk.router, answers.router, overlap.router, review.router, admin.router,
-    exports.router,
+    arrival.router, account.router, home.router, talk.router, answers.router, overlap.router, review.router,
+    admin.router, exports.router,
 )  # fmt: skip

@@ -174,7 +174,7 @@ def deployment(request: Request) -> HTMLResponse:
     return page(request, "admin_deployment.html.j2", snapshots=snapshots, changes=changes, total=total)
 
 
-@router.post("/admin/deployment/{snapshot}")
+@router.post("/admin/deployment/{snapshot:path}")
 def change_deployment(
     request: Request, snapshot: SnapshotName, form: Annotated[SnapshotForm, Form()]
 ) -> RedirectResponse:

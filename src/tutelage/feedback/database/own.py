@@ -17,7 +17,7 @@ from tutelage.feedback.database.planning import LARGEST_SEED, Plan, Planned, dra
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.states import ConversationState, TurnState
-from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Slot, Turn
+from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Slot, Snapshot, Turn
 from tutelage.feedback.database.texts import prompt_hash
 from tutelage.feedback.database.thread import dialogue_of, standing, thread_of
 
@@ -98,10 +98,15 @@ class OwnConversations:
         """The plan of the turn's present attempt."""
         planned = [response for response in self._responses(turn) if response.slot in ("a", "b")]
         first, second = (
-            Planned(row.id, row.slot, row.snapshot, parameters(row.sampling), row.seed or 0)
+            Planned(
+                row.id, row.slot, row.snapshot, parameters(row.sampling), row.seed or 0, self._place(row.snapshot)
+            )  # fmt: skip
             for row in sorted(planned, key=lambda row: row.slot)
         )
         return Plan(turn.id, turn.attempt, dialogue_of(thread_of(self._session, conversation)), (first, second))
+
+    def _place(self, snapshot: str | None) -> str:
+        return self._session.get_one(Snapshot, snapshot).place if snapshot else ""
 
     def _leave_attempt(self, turn_id: int, attempt: int, to: TurnState) -> bool:
         mine = update(Turn).where(Turn.id == turn_id, Turn.state == TurnState.ANSWERING, Turn.attempt == attempt)
