@@ -14,9 +14,9 @@ from tutelage.feedback.database.tables import Platform
 class Handoff:
     """A platform: its name for people, and the parameters of its link for participant, study and submission.
 
-    Prolific's and Mechanical Turk's are those that the platforms fill in by themselves (Prolific's help, "URL parameters";
-    the MTurk developer guide, "How Mechanical Turk tasks are rendered"). Surge and Upwork document none: these names are
-    ours, to be put into the link there.
+    Prolific's and Mechanical Turk's are those that the platforms fill in by themselves (Prolific's help, "URL
+    parameters"; the MTurk developer guide, "How Mechanical Turk tasks are rendered"). Surge and Upwork document none:
+    these names are ours, to be put into the link there.
     """
 
     name: str

@@ -97,16 +97,12 @@ class OwnConversations:
     def _planned(self, turn: Turn, conversation: Conversation) -> Plan:
         """The plan of the turn's present attempt."""
         planned = [response for response in self._responses(turn) if response.slot in ("a", "b")]
-        first, second = (
-            Planned(
-                row.id, row.slot, row.snapshot, parameters(row.sampling), row.seed or 0, self._place(row.snapshot)
-            )  # fmt: skip
-            for row in sorted(planned, key=lambda row: row.slot)
-        )
+        first, second = map(self._planned_answer, sorted(planned, key=lambda row: row.slot))
         return Plan(turn.id, turn.attempt, dialogue_of(thread_of(self._session, conversation)), (first, second))
 
-    def _place(self, snapshot: str | None) -> str:
-        return self._session.get_one(Snapshot, snapshot).place if snapshot else ""
+    def _planned_answer(self, row: Response) -> Planned:
+        place = self._session.get_one(Snapshot, row.snapshot).place if row.snapshot else ""
+        return Planned(row.id, row.slot, row.snapshot, parameters(row.sampling), row.seed or 0, place)
 
     def _leave_attempt(self, turn_id: int, attempt: int, to: TurnState) -> bool:
         mine = update(Turn).where(Turn.id == turn_id, Turn.state == TurnState.ANSWERING, Turn.attempt == attempt)
