@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -186,7 +187,14 @@ def _new_database(request: pytest.FixtureRequest, folder: Path, template: str | 
     if request.param == "sqlite":
         yield str(folder / ("feedback.db" if template else "fresh.db"))
         return
-    server, name = request.getfixturevalue("postgresql"), f"t{secrets.token_hex(6)}"
+    with new_postgresql(request.getfixturevalue("postgresql"), template) as url:
+        yield url
+
+
+@contextmanager
+def new_postgresql(server: str, template: str | None) -> Iterator[str]:
+    """The URL of a database of that server, new or a copy, which is gone afterwards."""
+    name = f"t{secrets.token_hex(6)}"
     _execute(f"{server}postgres", f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
     yield f"{server}{name}"
     _execute(f"{server}postgres", f"DROP DATABASE {name} WITH (FORCE)")

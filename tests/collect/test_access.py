@@ -18,7 +18,13 @@ from tutelage.feedback.database.tables import Entry, Invite, Login
 from tutelage.feedback.database.workers import Workers
 from tutelage.plumbing.errors import InputError
 
+from .conftest import BOTH
 from .people import PASSWORD, Person, Scripted, new_invite
+
+
+@pytest.fixture(params=BOTH)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def signed_in(person: Person) -> bool:

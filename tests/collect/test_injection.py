@@ -13,8 +13,15 @@ from tutelage.collect import limits
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.tables import Credential, Judgment, Login, Worker, WorkerRole
 
+from .conftest import BOTH_AT_LENGTH
 from .injections import INJECTIONS
 from .people import Person, converse, principal
+
+
+@pytest.fixture(params=BOTH_AT_LENGTH)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
 
 Place = tuple[str, str, str, dict[str, Any]]  # method, path, the field that is tried, and the form around it
 UNTRIED = {"csrf"}

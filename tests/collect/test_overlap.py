@@ -11,8 +11,13 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.tables import Assignment, Judgment, WorkPeriod
 
-from .conftest import CANARIES
+from .conftest import BOTH, CANARIES
 from .people import Person, converse, principal
+
+
+@pytest.fixture(params=BOTH)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture

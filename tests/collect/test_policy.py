@@ -17,7 +17,14 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.principal import SYSTEM
 from tutelage.feedback.database.workers import Workers
 
+from .conftest import BOTH
 from .people import Person, Scripted
+
+
+@pytest.fixture(params=BOTH)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
 
 ROUTES = sorted(f"{method} {route.path}" for router in ROUTERS for route in router.routes for method in route.methods)  # type: ignore[attr-defined]
 IDS = {"conversation": "0" * 16, "turn": "1", "interface": "helpful", "token": "t", "name": "app.css"}
