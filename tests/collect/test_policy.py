@@ -17,11 +17,11 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.principal import SYSTEM
 from tutelage.feedback.database.workers import Workers
 
-from .conftest import BOTH
+from .conftest import BOTH_AT_LENGTH
 from .people import Person, Scripted
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=BOTH_AT_LENGTH)
 def store(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
