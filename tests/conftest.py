@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -68,44 +69,67 @@ def tiny(_fresh_tiny: Trunk) -> Trunk:
     return copy.deepcopy(_fresh_tiny)
 
 
+class Cluster:
+    """A PostgreSQL server of the tests' own on loopback; its `url` ends where a database's name is to follow."""
+
+    def __init__(self, place: Path, *options: str) -> None:
+        found = shutil.which("initdb") or next(
+            iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))), None
+        )
+        if found is None:
+            _lacks("postgresql", "install the Debian package postgresql")
+        self._binaries = Path(found).resolve().parent
+        self._place = place
+        self._data = place / "cluster"
+        self._options = options
+        # PostgreSQL refuses to run as root.
+        self._user = "nobody" if os.geteuid() == 0 else None
+        place.chmod(0o711)
+        self._data.mkdir()
+        if self._user:
+            shutil.chown(self._data, self._user)
+        subprocess.run(
+            [self._binaries / "initdb", "-D", self._data, "-U", "tests", "--auth=trust", "--encoding=UTF8",
+             "--no-locale"],
+            check=True, capture_output=True, user=self._user, cwd=self._data,
+        )  # fmt: skip
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"postgresql://tests@127.0.0.1:{self._port}/"
+        self.start()
+
+    def start(self) -> None:
+        options = (part for option in ("listen_addresses=127.0.0.1", *self._options) for part in ("-c", option))
+        with (self._place / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._data, "-p", str(self._port), "-k", self._data, *options],
+                stdout=log, stderr=log, user=self._user, cwd=self._data,
+            )  # fmt: skip
+        _await_postgresql(self.url)
+
+    def stop(self, by: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: connections are cut; SIGQUIT: at once, as by a crash, with recovery at the next start."""
+        self._server.send_signal(by)
+        self._server.wait(30)
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """A PostgreSQL server of the tests' own on loopback; the URL ends where a database's name is to follow."""
-    found = shutil.which("initdb") or next(
-        iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))), None
-    )
-    if found is None:
-        _lacks("postgresql", "install the Debian package postgresql")
-    binaries = Path(found).resolve().parent
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, socket.socket() as probe:
-        place = Path(folder)
-        place.chmod(0o711)
-        cluster = place / "cluster"
-        cluster.mkdir()
-        # PostgreSQL refuses to run as root.
-        user = "nobody" if os.geteuid() == 0 else None
-        if user:
-            shutil.chown(cluster, user)
-        subprocess.run(
-            [binaries / "initdb", "-D", cluster, "-U", "tests", "--auth=trust", "--encoding=UTF8", "--no-locale"],
-            check=True, capture_output=True, user=user, cwd=cluster,
-        )  # fmt: skip
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        options = ("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=300")
-        with (place / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [binaries / "postgres", "-D", cluster, "-p", str(port), "-k", cluster, *options],
-                stdout=log, stderr=log, user=user, cwd=cluster,
-            )  # fmt: skip
-        try:
-            url = f"postgresql://tests@127.0.0.1:{port}/"
-            _await_postgresql(url)
-            yield url
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(30)
+    """The URL of a PostgreSQL server; it ends where a database's name is to follow."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        cluster = Cluster(Path(folder), "fsync=off", "max_connections=300")
+        yield cluster.url
+        cluster.stop()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server of this test's own, which may be stopped and started; it flushes what it commits."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        made = Cluster(Path(folder))
+        yield made
+        made.stop()
 
 
 def _await_postgresql(url: str) -> None:
@@ -163,7 +187,14 @@ def _new_database(request: pytest.FixtureRequest, folder: Path, template: str | 
     if request.param == "sqlite":
         yield str(folder / ("feedback.db" if template else "fresh.db"))
         return
-    server, name = request.getfixturevalue("postgresql"), f"t{secrets.token_hex(6)}"
+    with new_postgresql(request.getfixturevalue("postgresql"), template) as url:
+        yield url
+
+
+@contextmanager
+def new_postgresql(server: str, template: str | None) -> Iterator[str]:
+    """The URL of a database of that server, new or a copy, which is gone afterwards."""
+    name = f"t{secrets.token_hex(6)}"
     _execute(f"{server}postgres", f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
     yield f"{server}{name}"
     _execute(f"{server}postgres", f"DROP DATABASE {name} WITH (FORCE)")

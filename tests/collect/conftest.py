@@ -19,11 +19,14 @@ from tutelage.feedback.database import passwords
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.schema import upgrade
 
+from ..conftest import new_postgresql
 from .people import Person, Scripted
 
 # A machine that is busy with other work makes no test fail.
 expect.set_options(timeout=30_000)
 
+BOTH = ("sqlite", "postgresql")
+BOTH_AT_LENGTH = ("sqlite", pytest.param("postgresql", marks=pytest.mark.hard))
 CANARIES = ("canary-snapshot-one", "canary-snapshot-two")
 
 
@@ -39,10 +42,24 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database(tmp_path: Path, template: Path) -> Iterator[Database]:
-    database = Database(shutil.copy(template, tmp_path))
-    yield database
-    database.close()
+def store() -> str:
+    """Which kind of database the app runs on; some modules have a fixture of this name that takes each in turn."""
+    return "sqlite"
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, store: str, tmp_path: Path, template: Path) -> Iterator[Database]:
+    if store == "sqlite":
+        database = Database(shutil.copy(template, tmp_path))
+        yield database
+        database.close()
+        return
+    server, tables = (request.getfixturevalue(name) for name in ("postgresql", "postgresql_template"))
+    with new_postgresql(server, tables) as url:
+        database = Database(url)
+        deploy(database, dict.fromkeys(CANARIES), SamplingParameters())
+        yield database
+        database.close()
 
 
 @pytest.fixture
@@ -52,7 +69,7 @@ def answerer() -> Scripted:
 
 @pytest.fixture
 def settings(database: Database) -> Settings:
-    return Settings(str(database.url.database))
+    return Settings(database.url.render_as_string(hide_password=False))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.principal import Principal, principal_of
-from tutelage.feedback.database.tables import Role
+from tutelage.feedback.database.tables import Mode, Role
 from tutelage.feedback.database.thread import Answer
 
 PASSWORD = "correct horse battery staple"
@@ -162,12 +162,12 @@ def principal(database: Database, worker_id: str) -> Principal:
 
 
 def converse(
-    database: Database, who: Principal, text: str, answers: tuple[str, str], side: Side = "a"
+    database: Database, who: Principal, text: str, answers: tuple[str, str], side: Side = "a", mode: Mode = "helpful"
 ) -> tuple[str, int]:
     """A conversation of one judged turn, past all pages; returns the ids of conversation and turn."""
     with database.writing() as session:
         own = Conversations(session, who)
-        talk = own.start("helpful", key=token_hex())
+        talk = own.start(mode, "an aim" if mode == "red_team" else "", key=token_hex())
         turn = own.ask(talk, text, key=token_hex())
         plan = own.claim(turn)
         assert plan

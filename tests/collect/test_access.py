@@ -18,7 +18,13 @@ from tutelage.feedback.database.tables import Entry, Invite, Login
 from tutelage.feedback.database.workers import Workers
 from tutelage.plumbing.errors import InputError
 
+from .conftest import BOTH
 from .people import PASSWORD, Person, Scripted, new_invite
+
+
+@pytest.fixture(params=BOTH)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def signed_in(person: Person) -> bool:
@@ -188,10 +194,12 @@ def test_a_platforms_worker_is_known_again(
         assert [(row.platform, row.participant) for row in rows] == [(platform, next(iter(parameters.values())))]
 
 
-def test_a_platforms_link_needs_its_key_and_its_worker(app: FastAPI) -> None:
+def test_a_platforms_link_needs_its_key_and_its_worker(app: FastAPI, database: Database) -> None:
     person = Person(app)
     assert enter(person, "wrong", PROLIFIC_PID="p1") == 404
     assert person.open("/enter?key=x").status_code == 404
+    preview = "workerId=w1&hitId=h1&assignmentId=ASSIGNMENT_ID_NOT_AVAILABLE"
+    assert person.open(f"/enter?key={platform_key(database)}&{preview}").status_code == 404
     assert not signed_in(person)
 
 

@@ -20,6 +20,7 @@ from tutelage.collect.server import deploy
 from tutelage.collect.settings import Settings
 from tutelage.collect.supervisor import ModelSupervisor
 from tutelage.dialogue import SamplingParameters
+from tutelage.feedback.database import others
 from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.schema import upgrade
@@ -50,7 +51,10 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     database.close()
 
 
-def test_the_demonstration_fills_a_database_that_holds(running: tuple[str, Database]) -> None:
+def test_the_demonstration_fills_a_database_that_holds(
+    running: tuple[str, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(others, "OVERLAP_EVERY", 1)
     address, database = running
     settings = DemoSettings(workers=5, conversations=5, checks=2, seed=1)
     ended: list[None] = []
@@ -64,6 +68,7 @@ def test_the_demonstration_fills_a_database_that_holds(running: tuple[str, Datab
         assert conversations == len(ended) == planned(settings) >= 5
         assert count(Turn.state.in_([TurnState.ASKED, TurnState.ANSWERING, TurnState.ANSWERED])) == 0
         assert count(Turn.state == TurnState.JUDGED) == count(Judgment.stands, Judgment.purpose == "own") > 0
+        assert count(Judgment.purpose == "overlap") > 0
         assert count(Review.id > 0) == 2
         assert count(Qualification.passed.is_(True)) == 5
         assert list(Audit(session).faults()) == []

@@ -7,7 +7,13 @@ from tutelage.collect.routes import talk
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.tables import Judgment
 
+from .conftest import BOTH
 from .people import Person, counted
+
+
+@pytest.fixture(params=BOTH)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def test_a_conversation_from_message_to_end(worker: Person) -> None:

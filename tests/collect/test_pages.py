@@ -12,9 +12,18 @@ from tutelage.feedback.database.tables import Worker
 from tutelage.feedback.database.workers import Profile
 
 from . import browsing
+from .conftest import BOTH_AT_LENGTH
 from .payloads import PAYLOADS
 from .people import Scripted, converse, new_invite
 
+
+@pytest.fixture(params=BOTH_AT_LENGTH)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+WHOLE = {"width": 1280, "height": 900}
+ZOOMED = {"width": 640, "height": 450}  # the same screen at 200%
 ROLES = ("worker", "red_team_worker", "reviewer", "admin")
 
 
@@ -49,11 +58,16 @@ def test_no_page_is_barred_to_anyone(everyone: Page, database: Database, scheme:
         if path:
             page.goto(path)
         found.extend(findings(page))
+        page.set_viewport_size(ZOOMED)
+        if page.evaluate("document.documentElement.scrollWidth") > ZOOMED["width"]:
+            found.append(f"{page.url}: wider than a screen of 1280 pixels at 200%")
+        page.set_viewport_size(WHOLE)
 
     other = browsing.make_account(database, "worker")
-    talk, _ = converse(database, other, "a question", ("one", "two"))
-    with database.writing() as session:
-        Conversations(session, other).end(talk, rating=2, key="end")
+    for key in ("one", "two"):
+        talk, _ = converse(database, other, "a question", ("one", "two"))
+        with database.writing() as session:
+            Conversations(session, other).end(talk, rating=2, key=key)
 
     browsing.begin(page)
     look()
@@ -78,6 +92,14 @@ def test_no_page_is_barred_to_anyone(everyone: Page, database: Database, scheme:
         look(path)
     page.goto("/review")
     page.get_by_role("button", name="Next one").first.click()
+    look()
+    look(f"/review/conversations/{talk}")
+    page.goto("/home")
+    page.get_by_role("button", name="Give a second opinion").click()
+    expect(page.get_by_role("heading", name="A second opinion")).to_be_visible()
+    look()
+    page.get_by_role("button", name="I would rather not judge this").click()
+    page.get_by_role("button", name="Give a second opinion").click()
     look()
     page.context.clear_cookies()
     look("/login")

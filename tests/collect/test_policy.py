@@ -17,7 +17,14 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.principal import SYSTEM
 from tutelage.feedback.database.workers import Workers
 
+from .conftest import BOTH_AT_LENGTH
 from .people import Person, Scripted
+
+
+@pytest.fixture(params=BOTH_AT_LENGTH)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
 
 ROUTES = sorted(f"{method} {route.path}" for router in ROUTERS for route in router.routes for method in route.methods)  # type: ignore[attr-defined]
 IDS = {"conversation": "0" * 16, "turn": "1", "interface": "helpful", "token": "t", "name": "app.css"}
@@ -31,8 +38,10 @@ OWN = {"GET /talk/{conversation}", "GET /talk/{conversation}/end", "POST /talk/{
 TALKING = {"POST /talk/practice", "POST /talk/{conversation}/message", "POST /talk/{conversation}/report",
            "POST /talk/{conversation}/end", "GET /turns/{turn}/answers", "POST /turns/{turn}/judgment",
            "POST /turns/{turn}/undo", "POST /turns/{turn}/edit", "POST /turns/{turn}/skip"}  # fmt: skip
-PAID = {"GET /home", "POST /talk/helpful", "POST /talk/compare", "GET /rate", "POST /rate/{conversation}"}
-RED_TEAM = {"GET /red-team", "GET /rest", "POST /talk/red-team"}
+PAID = {"GET /home", "POST /talk/helpful", "POST /talk/compare", "GET /rate", "POST /rate/{conversation}",
+        "POST /overlap/helpful", "GET /overlap/turns/{turn}", "POST /overlap/turns/{turn}/judgment",
+        "POST /overlap/turns/{turn}/skip"}  # fmt: skip
+RED_TEAM = {"GET /red-team", "GET /rest", "POST /talk/red-team", "POST /overlap/red-team"}
 REVIEW = {route for route in ROUTES if route.split()[1].startswith("/review")}
 ADMIN = {route for route in ROUTES if route.split()[1].startswith("/admin")}
 

@@ -11,6 +11,8 @@ from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.principal import SYSTEM
+from tutelage.feedback.database.tables import Snapshot
+from tutelage.plumbing.errors import InputError
 
 from .conftest import CANARIES
 
@@ -36,6 +38,15 @@ def test_what_an_admin_stopped_stays_stopped_over_a_start(database: Database) ->
         Deployment(session, SYSTEM).set_status(CANARIES[0], "stopped", "it is rude")
     deploy(database, dict.fromkeys(CANARIES), SamplingParameters())
     assert statuses(database) == {CANARIES[0]: "stopped", CANARIES[1]: "active"}
+
+
+def test_two_bases_of_one_name_are_not_taken_for_one(database: Database) -> None:
+    deploy(database, {"mine": None}, SamplingParameters(), base="/a/mine")
+    deploy(database, {"mine": None}, SamplingParameters(), base="/a/mine")
+    with pytest.raises(InputError, match="another mine, /a/mine, has answered"):
+        deploy(database, {"mine": None}, SamplingParameters(), base="/b/mine")
+    with database.reading() as session:
+        assert session.get_one(Snapshot, "mine").place == "/a/mine"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Snapshots on one trunk: each answer comes from the snapshot that was asked, whoever else is answering."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tutelage.collect.answers import SideRequest
 from tutelage.collect.engines import Progress
 from tutelage.collect.snapshot_engine import SnapshotEngine
 from tutelage.dialogue import Prompt, SamplingParameters
-from tutelage.modeling.snapshot import save_snapshot
+from tutelage.modeling.snapshot import read_card, save_snapshot
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 
@@ -73,6 +74,23 @@ def test_the_end_of_a_long_thread_is_read(tiny: Trunk, places: dict[str, Path | 
     engine.submit(2, Prompt.from_turns("other " * 200 + "long " * 20 + "end"), SideRequest("base", SAMPLING, 1))
     made = run(engine)
     assert made[1] == made[2]
+
+
+def test_a_snapshot_that_comes_later_answers_as_if_it_had_been_there(
+    tiny: Trunk, places: dict[str, Path | None]
+) -> None:
+    place = places["one"]
+    assert place is not None
+    name = read_card(place).name
+    first, later = (SnapshotEngine(tiny, given, slots=1, columns=64) for given in ({name: place}, {"base": None}))
+    torn = place.with_name("torn")
+    shutil.copytree(place, torn)
+    (torn / "weights.safetensors").write_bytes(b"torn")
+    with pytest.raises(InputError, match="damaged"):
+        later.submit(1, PROMPT, SideRequest(name, SAMPLING, 5, str(torn)))
+    for engine in (first, later):
+        engine.submit(2, PROMPT, SideRequest(name, SAMPLING, 5, str(place)))
+    assert run(first) == run(later)
 
 
 def test_what_cannot_be_answered_is_refused(tiny: Trunk, places: dict[str, Path | None]) -> None:

@@ -196,6 +196,21 @@ def test_a_reviewer_judges_blind_before_the_choice_is_shown(database: Database) 
     assert [tuple(row) for row in notes] == [("Please write a little more.",)]
 
 
+def test_a_reported_conversation_is_read_without_the_choices_and_judged_from_there(database: Database) -> None:
+    reviewer = Staff(database, "reviewer")
+    link = next(link for link in reviewer.open("/review").links if link.startswith("/review/conversations/"))
+    reviewer.open(link)
+    assert reviewer.status == 200
+    assert "Answer a to message" in reviewer.html
+    assert "chosen, strength" not in reviewer.html
+    assert "preferred" not in reviewer.html
+    blind = reviewer.send("/review/next").form("/judgment")
+    assert blind is not None
+    reviewer.send("/judgment", position="2")
+    reviewer.open(link)
+    assert reviewer.html.count("chosen, strength") == 1
+
+
 def test_a_turn_that_was_not_given_is_not_there(database: Database) -> None:
     reviewer = Staff(database, "reviewer")
     for path in ("/review/turns/1", "/review/turns/999999", "/review/turns/99999999999999999999"):
@@ -252,6 +267,41 @@ def test_an_invite_is_shown_once_and_lets_somebody_in(database: Database) -> Non
     assert link[1] not in admin.http.get("/admin/invites").text
     guest = TestClient(admin.http.app, base_url="http://127.0.0.1:8000")
     assert guest.get(link[1]).status_code == 200
+
+
+def test_an_impatient_click_does_nothing_twice(database: Database) -> None:
+    admin, other = Staff(database, "admin", "reviewer"), Staff(database, "worker")
+    person = f"/admin/workers/{other.worker}"
+    forms = {
+        (person, "/access"): {"roles": "worker", "reason": "r"},
+        (person, "/status"): {"status": "paused", "reason": "r"},
+        (person, "/message"): {"text": "Thank you."},
+        (person, "/exclusion"): {"reason": "r"},
+        ("/admin/deployment", "/admin/deployment/s1"): {"weight": "2", "reason": "r"},
+        ("/admin/invites", "/admin/invites"): {"roles": "worker", "uses": "3"},
+        ("/review/conversations/0000000000000000", "/review/exclusions"): {"reason": "r"},
+    }
+    tables = ("audit", "notes", "invites", "exclusions", "deployment_changes")
+
+    def rows() -> list[int]:
+        with database.reading() as session:
+            return [session.connection().exec_driver_sql(f"SELECT count(*) FROM {one}").scalar_one() for one in tables]
+
+    for (path, action), values in forms.items():
+        form = admin.open(path).form(action)
+        assert form is not None, action
+        before, counts, shown = rows(), [], set()
+        for _ in range(2):
+            admin._arrive(admin.http.post(form.action, data={**form.fields, **values}))
+            assert admin.status == 200, action
+            counts.append(rows())
+            shown.update(re.findall("/join/[^<]+", admin.html))
+        assert before != counts[0] == counts[1], action
+        assert len(shown) == (action == "/admin/invites")
+    form = admin.open(person).form("/message")
+    assert form is not None
+    told = [admin.http.post(form.action, data={**form.fields, "text": text}).status_code for text in ("One.", "Two.")]
+    assert told == [200, 409]
 
 
 def test_a_link_that_was_changed_is_found(database: Database) -> None:

@@ -84,6 +84,7 @@ class Collect:
         from tutelage.dialogue import SamplingParameters
         from tutelage.feedback.database.connection import Database
         from tutelage.feedback.database.schema import upgrade
+        from tutelage.modeling.hub import require_there
         from tutelage.plumbing.errors import InputError
 
         server.require_private(self.host, self.behind_tls)
@@ -94,6 +95,8 @@ class Collect:
             raise InputError(f"--processes must be at least 1, not {self.processes}")
         with named_as_options():
             sampling = SamplingParameters(self.temperature, max_tokens=self.max_tokens)
+        if self.model != STUB:
+            require_there(self.model)
         database = Database(settings.database)
         upgrade(database)
         if self.demo:
@@ -101,7 +104,7 @@ class Collect:
 
         def ready() -> None:
             # Not before: a start that fails must not stop the snapshots of one that runs.
-            server.deploy(database, snapshots, sampling)
+            server.deploy(database, snapshots, sampling, base=self._base_place)
             self._ready(database, settings)
 
         server.serve(settings, self._engine(snapshots), self.host, self.port, self.processes, ready)
@@ -113,6 +116,15 @@ class Collect:
     @property
     def address(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def _base_name(self) -> str:
+        """A directory's own name; a hub id in full, for its last part is not unique."""
+        return Path(self._base_place).name if Path(self.model).is_dir() else self.model
+
+    @property
+    def _base_place(self) -> str:
+        return str(Path(self.model).resolve()) if Path(self.model).is_dir() else self.model
 
     def _settings(self) -> "Settings":
         from tutelage.collect.settings import RedTeamCaps, Settings
@@ -128,7 +140,7 @@ class Collect:
 
     def _snapshots(self) -> dict[str, str | None]:
         """Name → directory of all that answers; the base itself has none."""
-        named: dict[str, str | None] = {Path(self.model).name: None}
+        named: dict[str, str | None] = {self._base_name: None}
         if self.snapshots:
             from tutelage.modeling.snapshot import read_card
 

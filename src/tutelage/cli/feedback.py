@@ -151,6 +151,32 @@ class FeedbackAdmin:
 
 
 @dataclass(frozen=True)
+class FeedbackDeploy:
+    """Let one more policy answer in a running `tutelage collect`, from the next message on. Its next start wants it
+    among --snapshots."""
+
+    snapshot: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """The policy's directory, readable by whom the app runs as; it must stay there."""
+    weight: float = 1.0
+    """How often it is drawn, against the weights of the others."""
+    reason: str = "deployed from the command line"
+    """Kept in the audit log."""
+    database: DatabaseURL = "feedback.db"
+    """A file of SQLite, or postgresql://USER@HOST/NAME."""
+    json: bool = False
+    """Print one JSON object on standard output."""
+
+    def run(self) -> dict[str, Any]:
+        from tutelage.collect.adding import add
+
+        database = known(self.database)
+        return {"snapshot": add(database, self.snapshot, self.weight, self.reason), "weight": self.weight}
+
+    def show(self, result: dict[str, Any]) -> None:
+        Console().print(f"{result['snapshot']} answers from now on, with weight {result['weight']}", highlight=False)
+
+
+@dataclass(frozen=True)
 class FeedbackUpgrade:
     """Bring the schema of a database up to date. Make a backup first."""
 

@@ -24,6 +24,7 @@ from tutelage.cli.exchange import DataExport, DataImport
 from tutelage.cli.feedback import (
     FeedbackAdmin,
     FeedbackBackup,
+    FeedbackDeploy,
     FeedbackErase,
     FeedbackRestore,
     FeedbackUpgrade,
@@ -93,7 +94,7 @@ def _commands() -> SubcommandApp:
     app.command(data, name="data", help="Sources of comparisons: list them, look into them, convert them.")
     feedback = _group(
         admin=FeedbackAdmin, backup=FeedbackBackup, restore=FeedbackRestore, verify=FeedbackVerify,
-        erase=FeedbackErase, upgrade=FeedbackUpgrade,
+        erase=FeedbackErase, upgrade=FeedbackUpgrade, deploy=FeedbackDeploy,
     )  # fmt: skip
     app.command(feedback, name="feedback", help="The database of what people judged: back it up, check it.")
     trainers = _group(

@@ -19,11 +19,15 @@ class AnswersLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SideRequest:
-    """One of the two answers: which snapshot gives it, and how it is drawn."""
+    """One of the two answers: which snapshot gives it, and how it is drawn.
+
+    `place`: where the snapshot lies, for a process that was started without it.
+    """
 
     snapshot: str
     sampling: SamplingParameters
     seed: int
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def _side(record: dict[str, Any]) -> SideRequest:
     sampling: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in record["sampling"].items()
     }
-    return SideRequest(record["snapshot"], SamplingParameters(**sampling), record["seed"])
+    return SideRequest(record["snapshot"], SamplingParameters(**sampling), record["seed"], record["place"])
 
 
 def event_to_record(event: AnswerEvent) -> dict[str, Any]:

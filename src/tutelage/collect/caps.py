@@ -3,9 +3,12 @@
 import time
 from dataclasses import dataclass
 
+from fastapi import Request
 from sqlalchemy.orm import Session
 
+from tutelage.collect.gate import principal_of
 from tutelage.collect.settings import RedTeamCaps
+from tutelage.collect.site import site_of
 from tutelage.feedback.database.hours import DAY, seconds_without_pause, seconds_worked
 from tutelage.feedback.database.principal import Principal
 
@@ -34,3 +37,10 @@ def red_team_time(session: Session, principal: Principal, caps: RedTeamCaps) -> 
         stretch=seconds_without_pause(session, principal.worker_id, "red_team", pause) / MINUTE,
         day=seconds_worked(session, principal.worker_id, time.time() - DAY, "red_team") / MINUTE,
     )
+
+
+def must_rest(request: Request) -> bool:
+    """Whether whoever sent the request is to do no red-team work now."""
+    site = site_of(request)
+    with site.database.reading() as session:
+        return red_team_time(session, principal_of(request), site.settings.red_team).rest_due(site.settings.red_team)

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from tutelage.collect.words import POSITIONS
 from tutelage.feedback.database.once import LONGEST_KEY
 
 
@@ -20,6 +21,13 @@ class Keyed(Sent):
     """A form that may arrive twice (a lost connection, an impatient click) and is carried out once."""
 
     key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY, pattern="^[ -~]+$")]
+
+
+class BlindForm(Keyed):
+    """A judgment of another's turn."""
+
+    position: Annotated[int, Field(ge=1, le=POSITIONS)]
+    milliseconds: Annotated[int, Field(ge=0, le=10**9)] | None = None
 
 
 LARGEST_TURN = 2**31 - 1

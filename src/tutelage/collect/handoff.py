@@ -12,7 +12,12 @@ from tutelage.feedback.database.tables import Platform
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """A platform: its name for people, and the parameters of its link for participant, study and submission."""
+    """A platform: its name for people, and the parameters of its link for participant, study and submission.
+
+    Prolific's and Mechanical Turk's are those that the platforms fill in by themselves (Prolific's help, "URL
+    parameters"; the MTurk developer guide, "How Mechanical Turk tasks are rendered"). Surge and Upwork document none:
+    these names are ours, to be put into the link there.
+    """
 
     name: str
     participant: str
@@ -20,6 +25,7 @@ class Handoff:
     submission: str
 
 
+NOT_ACCEPTED = "ASSIGNMENT_ID_NOT_AVAILABLE"  # who looks at a task of Mechanical Turk before they take it
 HANDOFFS: dict[Platform, Handoff] = {
     "prolific": Handoff("Prolific", "PROLIFIC_PID", "STUDY_ID", "SESSION_ID"),
     "mturk": Handoff("Mechanical Turk", "workerId", "hitId", "assignmentId"),
@@ -39,10 +45,12 @@ class Arrival:
 
 
 def arrival_from(parameters: Mapping[str, str]) -> Arrival | None:
-    """Who comes, by the parameters of the link; None where no platform's participant is named."""
+    """Who comes, by the parameters of the link; None where no participant is named, or none who has taken the task."""
     for platform, handoff in HANDOFFS.items():
         if participant := parameters.get(handoff.participant, "").strip():
             study, submission = parameters.get(handoff.study, ""), parameters.get(handoff.submission, "")
+            if submission == NOT_ACCEPTED:
+                return None
             return Arrival(platform, participant, study, submission)
     return None
 

@@ -87,17 +87,30 @@ def require_private(host: str, tls: bool) -> None:
         )
 
 
-def deploy(database: Database, snapshots: Mapping[str, str | None], sampling: SamplingParameters) -> None:
+def deploy(
+    database: Database, snapshots: Mapping[str, str | None], sampling: SamplingParameters, base: str = "base"
+) -> None:
     """Enter the snapshots of this start in the table of deployment: new ones answer, and so do those that come back;
     those that are not there any more are stopped; what an admin has decided about the others stands.
+
+    Args:
+        base: where the base itself lies, whose entry in `snapshots` is None.
+
+    Raises:
+        InputError: another base of the same name has answered before.
     """
     with database.writing() as session:
         deployment = Deployment(session, SYSTEM)
         known = {row.name: row for row in deployment.table()}
         for name, place in snapshots.items():
             if name not in known:
-                deployment.deploy(name, place or "base", GIVEN, sampling=sampling)
-            elif known[name].status == "stopped" and deployment.last_reason(name) == NOT_GIVEN:
+                deployment.deploy(name, place or base, GIVEN, sampling=sampling)
+                continue
+            if place is None and Path(known[name].place).is_absolute() and known[name].place != base:
+                raise InputError(
+                    f"--model {base}: another {name}, {known[name].place}, has answered; rename one of them"
+                )
+            if known[name].status == "stopped" and deployment.last_reason(name) == NOT_GIVEN:
                 deployment.set_status(name, "active", GIVEN)
         for name, row in known.items():
             if name not in snapshots and row.status == "active":

@@ -88,6 +88,8 @@ class SimulatedWorker:
             else:
                 said += [kept, str(self.rng.choice(FOLLOW_UPS))]
         await self._end()
+        if self.visitor.path.startswith("/overlap/"):
+            await self._second_opinion(item)
 
     async def _turn(self, item: PromptItem, said: list[str]) -> str | None:
         """Send the last of what was said, judge the answers; returns the chosen one, None for a skipped turn."""
@@ -120,6 +122,12 @@ class SimulatedWorker:
             form.fields |= waited  # what the page's script adds
         await self.visitor.send(form, {"position": str(position)})
         return judgment.side
+
+    async def _second_opinion(self, item: PromptItem) -> None:
+        """Judge the turn of somebody else that is on the page: of the same kind of work as `item`."""
+        texts = self.visitor.page.texts
+        said = [texts[f"said-{number}"] for number in range(1, len(texts) + 1) if f"said-{number}" in texts]
+        await self._choose(item, said, Response(texts["text-a"]), Response(texts["text-b"]))
 
     async def _end(self) -> None:
         await self.visitor.open(f"{self.visitor.path}/end")

@@ -29,7 +29,8 @@ class SnapshotEngine:
     """
 
     def __init__(self, trunk: Trunk, places: Mapping[str, Path | None], slots: int, columns: int) -> None:
-        """Puts the snapshots on the trunk, by name; the place None is the base itself.
+        """Puts the snapshots on the trunk, by name; the place None is the base itself. One that is asked for and is not
+        there yet is put there from the place that its request names.
 
         `slots`: answers of a snapshot that run at once. `columns`: longest prompt with its answer, in tokens; of a
         longer thread the end is read.
@@ -37,12 +38,12 @@ class SnapshotEngine:
         Raises:
             InputError: a snapshot of another base, damaged, or no policy.
         """
-        self._encoder = trunk.encoder
+        self._trunk = trunk
+        self._slots = slots
         self._columns = min(columns, trunk.context or columns)
-        self._samplers: dict[str, Sampler] = {
-            name: Engine(trunk, _load(trunk, place, f"snapshot-{n}"), slots, self._columns)
-            for n, (name, place) in enumerate(places.items())
-        }
+        self._samplers: dict[str, Sampler] = {}
+        for name, place in places.items():
+            self._add(name, place)
         self._texts: dict[tuple[str, int], _Text] = {}
 
     @property
@@ -51,11 +52,11 @@ class SnapshotEngine:
 
     def submit(self, ticket: int, prompt: Prompt, side: SideRequest) -> None:
         if side.snapshot not in self._samplers:
-            raise InputError(f"the snapshot {side.snapshot!r} is not among those that this process was started with")
+            self._add_known(side.snapshot, Path(side.place))
         room = self._columns - side.sampling.max_tokens
         if room < 1:
             raise InputError(f"max_tokens = {side.sampling.max_tokens} leaves no room in {self._columns} tokens")
-        self._draw(_Text(ticket, self._encoder.prompt_ids(prompt, room), side))
+        self._draw(_Text(ticket, self._trunk.encoder.prompt_ids(prompt, room), side))
 
     def step(self) -> list[Progress]:
         made: list[Progress] = []
@@ -69,6 +70,16 @@ class SnapshotEngine:
             if text.ticket == ticket:
                 del self._texts[name, request]
                 self._samplers[name].cancel(request)
+
+    def _add(self, name: str, place: Path | None) -> None:
+        adapter = _load(self._trunk, place, f"snapshot-{len(self._samplers)}")
+        self._samplers[name] = Engine(self._trunk, adapter, self._slots, self._columns)
+
+    def _add_known(self, name: str, place: Path) -> None:
+        """Add a snapshot that was deployed after the start."""
+        if not place.is_absolute() or read_card(place).name != name:
+            raise InputError(f"the snapshot {name!r} is neither among those of the start nor at {str(place)!r}")
+        self._add(name, place)
 
     def _draw(self, text: _Text) -> None:
         name, seed = text.side.snapshot, text.side.seed

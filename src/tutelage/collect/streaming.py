@@ -35,7 +35,7 @@ def request_of(plan: Plan) -> AnswerRequest:
     for planned in plan.answers:
         if planned.snapshot is None or planned.sampling is None:
             raise ValueError("the answers of a practice turn are given texts")
-        sides.append(SideRequest(planned.snapshot, planned.sampling, planned.seed))
+        sides.append(SideRequest(planned.snapshot, planned.sampling, planned.seed, planned.place))
     return AnswerRequest(plan.turn_id, plan.attempt, Prompt.from_turns(*plan.dialogue), *sides)
 
 

@@ -14,6 +14,9 @@ from transformers import logging as transformers_logging
 
 from tutelage.modeling import attention
 from tutelage.modeling.encoding import DialogueFormat, Encoder
+from tutelage.modeling.hub import EMBEDDED as EMBEDDED
+from tutelage.modeling.hub import TINY as TINY
+from tutelage.modeling.hub import not_there, require_there
 from tutelage.modeling.rows import Group
 from tutelage.modeling.tiny import tiny_tokenizer
 from tutelage.modeling.trunk import Trunk
@@ -21,8 +24,6 @@ from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.plumbing.files import read_json, replacing, sha256, write_json
 
 Device = Literal["cpu", "cuda"]
-EMBEDDED = "smollm2-135m-instruct"
-TINY = "tiny-random"
 
 # Quiet on what is no news: transformers reports every tensor that it reads.
 transformers_logging.set_verbosity_error()
@@ -43,6 +44,7 @@ def load_base(name: str, dialogue_format: DialogueFormat, dtype: torch.dtype, de
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda: torch finds no GPU here; choose cpu")
+    require_there(name)
     if name == TINY:
         model, tokenizer, weights_hash = _tiny(dtype)
     else:
@@ -61,11 +63,7 @@ def _from_pretrained(place: str, dtype: torch.dtype) -> tuple[Any, Any]:
         model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, attn_implementation=attention.NAME)
         return model, AutoTokenizer.from_pretrained(place)
     except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"base model {place!r}: not found or not permitted ({reason}). Give '{EMBEDDED}' (embedded), a directory "
-            "with config.json, tokenizer and safetensors, or a hub id that your token may read (`hf auth login`)"
-        ) from error
+        raise not_there(place, error) from error
     except (ValueError, SafetensorError) as error:
         raise InputError(f"base model {place!r}: transformers cannot use it ({str(error).splitlines()[0]})") from error
 

@@ -2,14 +2,16 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import event, func, select, text
@@ -19,9 +21,12 @@ from tutelage.feedback.database.access import take_token
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.refusals import Conflict, Unavailable
+from tutelage.feedback.database.schema import upgrade
 from tutelage.feedback.database.tables import Judgment, Snapshot, Turn
+from tutelage.feedback.database.thread import Answer
 from tutelage.feedback.database.verify import faults
 
+from ...conftest import Cluster
 from .flow import acting, answer, ask, deploy, judge, judged, new_key, start, thread, worker
 
 T = TypeVar("T")
@@ -215,6 +220,112 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_all_recovers(tmp_path: Path,
         for turn_view in seen[len(stored) :]:
             mine.skip(turn_view.id, key=new_key())
     judged(database, me, chat)
+    assert list(faults(database)) == []
+    database.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 MB, which only root can make."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True)
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_on_a_disk_that_fills_up_nothing_is_acknowledged_and_all_recovers(
+    small_disk: Path, sqlite_template: str
+) -> None:
+    (small_disk / "feedback.db").write_bytes(Path(sqlite_template).read_bytes())
+    database = Database(str(small_disk / "feedback.db"))
+    deploy(database)
+    me = worker(database)
+    chat = start(database, me)
+    with (small_disk / "ballast").open("wb") as ballast:
+        ballast.write(bytes(shutil.disk_usage(small_disk).free - 2_000_000))
+    kept: list[int] = []
+
+    def fill() -> None:
+        while len(kept) < 2000:
+            kept.append(judged(database, me, chat, text="long " * 500))
+
+    with pytest.raises(Unavailable):
+        fill()
+    assert kept
+    with pytest.raises(Unavailable):
+        judged(database, me, start(database, me))
+    (small_disk / "ballast").unlink()
+    stored = [turn.id for turn in thread(database, me, chat).turns if turn.choice]
+    print(f"{len(kept)} turns acknowledged, {len(stored)} stored")
+    assert stored == kept
+    judged(database, me, start(database, me))
+    assert list(faults(database)) == []
+    database.close()
+
+
+def patiently(act: Callable[[str], T]) -> T:
+    """What the act gives at last, always tried with the same key."""
+    key = new_key()
+    while True:
+        try:
+            return act(key)
+        except Unavailable:
+            time.sleep(0.05)
+
+
+def one_turn(step: Callable[[Callable[[Conversations, str], Any]], Any], chat: str) -> int:
+    turn = step(lambda mine, key: mine.ask(chat, "Again?", key=key))
+    plan = step(lambda mine, _: mine.claim(turn) or mine.plan(turn))
+    both = (Answer("Yes.", "stop"), Answer("No.", "stop"))
+    step(lambda mine, _: mine.answers_finished(turn, plan.attempt, both))
+    judgment: int = step(lambda mine, key: mine.judge(turn, "a", 3, key=key))
+    return judgment
+
+
+@pytest.mark.parametrize("restarts", [1, pytest.param(5, marks=pytest.mark.hard)])
+def test_what_was_acknowledged_outlasts_a_crash_of_postgresql(cluster: Cluster, restarts: int) -> None:
+    """Four workers judge, and send again with the same key what was not acknowledged, while the server is stopped as by
+    a crash and started again: each of their judgments is there, once."""
+    database = Database(f"{cluster.url}postgres")
+    upgrade(database)
+    deploy(database)
+    over = threading.Event()
+
+    def work(_: int) -> list[int]:
+        me = patiently(lambda _: worker(database))
+
+        def step(act: Callable[[Conversations, str], T]) -> T:
+            def attempt(key: str) -> T:
+                with acting(database, me) as mine:
+                    return act(mine, key)
+
+            return patiently(attempt)
+
+        chat = step(lambda mine, key: mine.start("helpful", key=key))
+        made: list[int] = []
+        while not over.is_set():
+            made.append(one_turn(step, chat))
+        return made
+
+    with ThreadPoolExecutor(4) as threads:
+        works = [threads.submit(work, number) for number in range(4)]
+        for _ in range(restarts):
+            time.sleep(1)
+            cluster.stop(signal.SIGQUIT)
+            cluster.start()
+        time.sleep(1)
+        over.set()
+        acknowledged = [judgment for done in works for judgment in done.result()]
+    with database.reading() as session:
+        stored = session.scalars(select(Judgment.id)).all()
+        turns = session.scalar(select(func.count()).select_from(Turn))
+    print(f"{restarts} crashes: {len(acknowledged)} acknowledged, {len(stored)} stored, {turns} turns")
+    assert len(acknowledged) > 4 * restarts
+    assert sorted(acknowledged) == sorted(stored)
+    assert len(stored) == turns
     assert list(faults(database)) == []
     database.close()
 

@@ -80,6 +80,27 @@ def test_an_export_holds_what_the_paper_keeps(database: Database, tmp_path: Path
     assert "canary" not in (tmp_path / "out/README.md").read_text()
 
 
+def test_what_a_reviewer_has_excluded_stands_in_no_later_prompt(database: Database, tmp_path: Path) -> None:
+    deploy(database)
+    me, judge = worker(database), worker(database, "reviewer")
+    for mode in ("helpful", "red_team"):
+        chat = start(database, me, mode)  # type: ignore[arg-type]
+        turns = [judged(database, me, chat, text=text) for text in ("Before.", "A telephone", "After.", "Last.")]
+        end(database, me, chat)
+        with database.writing() as session:
+            Reviews(session, judge).exclude("turn", str(turns[1]), "personal data")
+    manifest = export(database, tmp_path / "out", test_share=0.0)
+    counts = manifest["counts"]
+    assert counts["left_out"] == {"turn_excluded": 2, "prompt_excluded": 4}
+    assert counts["attempts_left_out"] == {"prompt_excluded": 1}
+    assert "goes through a turn" in manifest["reasons"]["prompt_excluded"]
+    read = [row for row in FeedbackSource(database).rows() if isinstance(row, Comparison)]
+    assert [row.prompt.last_human_turn for row in read] == ["Before."] * 2
+    for place in ("helpful/train", "harmless/train", "comparisons"):
+        assert "telephone" not in str(lines(tmp_path / f"out/{place}.jsonl.gz"))
+    assert lines(tmp_path / "out/red-team-attempts/red_team_attempts.jsonl.gz") == []
+
+
 def test_a_red_team_click_is_inverted_once(database: Database, tmp_path: Path) -> None:
     everything(database)
     export(database, tmp_path / "out", test_share=0.0)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tutelage.feedback.database import hours
+from tutelage.feedback.database import hours, others
 from tutelage.feedback.database.agreement import overlap
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.hours import credited, home
@@ -70,9 +70,9 @@ def test_a_turn_is_judged_blind_by_another_and_not_given_twice(database: Databas
 def test_of_two_who_look_at_once_one_is_given_the_turn(database: Database) -> None:
     deploy(database)
     talk(database, worker(database))
-    others = [worker(database) for _ in range(6)]
+    several = [worker(database) for _ in range(6)]
     with ThreadPoolExecutor(6) as threads:
-        taken = list(threads.map(lambda other: given(database, other), others))
+        taken = list(threads.map(lambda other: given(database, other), several))
     assert sum(turn is not None for turn in taken) == 1
 
 
@@ -128,6 +128,91 @@ def test_a_review_is_blind_first(database: Database) -> None:
         assert [note.text for note in Profile(session, me).notes()] == ["Take your time."]
         with pytest.raises(Conflict):
             reviews.decide(turn_id, "good", "good", key=new_key())
+
+
+def test_a_conversation_is_read_before_it_is_judged_without_what_was_chosen(database: Database) -> None:
+    deploy(database)
+    me, reviewer, second = worker(database), worker(database, "reviewer"), worker(database, "reviewer")
+    chat, turns = talk(database, me, 3)
+    with acting(database, me) as mine:
+        mine.report(chat, "broken", key=new_key())
+
+    def read() -> list[str | None]:
+        with database.reading() as session:
+            _, thread = Reviews(session, reviewer).thread(chat)
+        assert [turn.answers is not None for turn in thread.turns] == [True] * 3
+        return [turn.went_on_with if turn.choice else None for turn in thread.turns]
+
+    assert read() == [None, None, None]
+    with database.writing() as session:
+        assert OthersTurns(session, reviewer, "review").next(conversation="0" * 16) is None
+        turn = OthersTurns(session, reviewer, "review").next(conversation=chat)
+    assert turn is not None
+    pick(database, reviewer, turn, "first", "review")
+    seen = ["first" if one == turn.turn_id else None for one in turns]
+    assert read() == seen
+    with database.reading() as session:
+        opened = Reviews(session, reviewer).opened(turn.turn_id)
+    assert [one.choice is not None for one in opened.thread.turns] == [bool(one) for one in seen]
+    with database.writing() as session:  # a second reviewer may judge the very turns that the first has judged
+        found = [OthersTurns(session, second, "review").next(conversation=chat)]
+        found.append(OthersTurns(session, second, "review").next(conversation=chat))
+    assert found[0] is not None
+    assert found[0] == found[1]
+
+
+def test_a_turn_whose_choice_was_read_is_not_given(database: Database) -> None:
+    deploy(database)
+    me, other, third = worker(database), worker(database), worker(database)
+    chat, turns = talk(database, me, 3)
+    while turn := given(database, other, seed=2):
+        assert turn.turn_id in turns
+        turns = [later for later in turns if later > turn.turn_id]  # they hold what the earlier ones went on with
+        pick(database, other, turn, "first")
+    with database.writing() as session:
+        Ratings(session, third).rate(chat, 3, key=new_key())
+    assert given(database, third) is None
+
+
+def test_a_second_opinion_is_due_after_twenty_choices(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(others, "OVERLAP_EVERY", 2)
+    deploy(database)
+    me, other = worker(database), worker(database)
+    talk(database, other, 1)
+
+    def due() -> bool:
+        with database.reading() as session:
+            return OthersTurns(session, me, "overlap").is_due()
+
+    talk(database, me, 3, "practice")
+    talk(database, me)
+    assert not due()
+    talk(database, me)
+    assert due()
+    turn = given(database, me)
+    assert turn is not None
+    with database.writing() as session:
+        for _ in ("lost", "again"):
+            OthersTurns(session, me, "overlap").skip(turn.turn_id, key="skip")
+    assert not due()
+    assert given(database, me) is None
+    with pytest.raises(NotFound), database.writing() as session:
+        OthersTurns(session, me, "overlap").skip(turn.turn_id, key=new_key())
+
+
+def test_nobody_is_given_a_topic_that_they_have_declined(database: Database) -> None:
+    deploy(database)
+    me, other = worker(database), worker(database)
+    with acting(database, me) as mine:
+        chat = mine.start("red_team", "to make it swear", ["insults"], key=new_key())
+    judged(database, me, chat)
+    end(database, me, chat)
+    with database.writing() as session:
+        Profile(session, other).consent("red_team", "1", ["insults"])
+    assert given(database, other) is None
+    with database.writing() as session:
+        Profile(session, other).consent("red_team", "1", ["weapons"])
+    assert given(database, other) is not None
 
 
 def test_the_queue_finds_what_is_worth_a_check(database: Database) -> None:
@@ -227,7 +312,8 @@ def test_a_finished_dialogue_is_rated_once_by_others(database: Database) -> None
 def test_agreement_is_that_of_the_same_two_answers(database: Database) -> None:
     deploy(database)
     me, other = worker(database), worker(database)
-    talk(database, me, 4)
+    for _ in range(4):
+        talk(database, me)
     for number in range(4):
         turn = given(database, other, seed=number)
         assert turn is not None

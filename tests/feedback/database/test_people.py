@@ -1,10 +1,12 @@
 """Invites, hand-offs, logins, passwords; consent, decisions about workers, deployment."""
 
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from tutelage.dialogue import SamplingParameters
 from tutelage.feedback.database.access import LOCK_AFTER, Access, secret, sign_in
@@ -114,6 +116,53 @@ def test_passwords_are_hashed_and_guessing_is_locked(database: Database) -> None
     with database.writing() as session:
         session.execute(update(Credential).values(locked_until=0.0))
     assert sign_in(database, "ada", PASSWORD) is not None
+
+
+@pytest.fixture
+def refusals(database: Database) -> dict[str, tuple[str, str]]:
+    """Names and passwords that do not sign in: of a known name, of nobody's, of one that guessing has locked."""
+    for login in ("ada", "bea"):
+        someone = worker(database)
+        with database.writing() as session:
+            Access(session).set_password(someone.worker_id, login, PASSWORD)
+    with database.writing() as session:
+        session.execute(update(Credential).where(Credential.login == "bea").values(locked_until=time.time() + 3600))
+    return {"known": ("ada", "a wrong password"), "nobody's": ("eve", PASSWORD), "locked": ("bea", PASSWORD)}
+
+
+def test_a_refusal_takes_the_same_steps_whoever_it_is_about(
+    database: Database, refusals: dict[str, tuple[str, str]]
+) -> None:
+    steps: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        steps.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    taken = {}
+    for case, given in refusals.items():
+        steps.clear()
+        assert sign_in(database, *given) is None
+        taken[case] = list(steps)
+    assert any(step.startswith("UPDATE credentials") for step in taken["known"])
+    assert taken["known"] == taken["nobody's"] == taken["locked"]
+
+
+@pytest.mark.hard
+def test_a_refusal_takes_the_same_time_whoever_it_is_about(
+    database: Database, refusals: dict[str, tuple[str, str]]
+) -> None:
+    times: dict[str, list[float]] = {case: [] for case in refusals}
+    for number in range(100):
+        for case, given in refusals.items():
+            begun = time.perf_counter()
+            assert sign_in(database, *given) is None
+            times[case].append(1000 * (time.perf_counter() - begun))
+            with database.writing() as session:
+                session.execute(update(Credential).where(Credential.login == "ada").values(failures=number % 3))
+    medians = {case: statistics.median(taken) for case, taken in times.items()}
+    print({case: f"{median:.1f} ms" for case, median in medians.items()})
+    assert max(medians.values()) - min(medians.values()) < 10
 
 
 def test_consent_is_versioned(database: Database) -> None:

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Form, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field, StringConstraints
+from sqlalchemy.orm import Session
 
-from tutelage.collect.forms import Sent, WorkerId
+from tutelage.collect.deciding import decide
+from tutelage.collect.forms import Keyed, WorkerId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
@@ -18,6 +20,7 @@ from tutelage.feedback.database.agreement import overlap
 from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.overview import Overview
+from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.reviews import Reviews
 from tutelage.feedback.database.tables import Role, WorkerStatus
 from tutelage.feedback.database.texts import LONGEST_COMMENT
@@ -43,33 +46,33 @@ LastWorker = Annotated[str, Query(pattern="^[0-9a-f]{16}$")]
 EntryNumber = Annotated[int, Query(ge=1, le=2**31 - 1)]
 
 
-class AccessForm(Sent):
+class AccessForm(Keyed):
     roles: Annotated[list[Role], Field(default_factory=list)]
     may_edit: bool = False
     reason: Reason
 
 
-class StatusForm(Sent):
+class StatusForm(Keyed):
     status: Literal["active", "paused", "disabled"]
     reason: Reason
 
 
-class MessageForm(Sent):
+class MessageForm(Keyed):
     text: Reason
 
 
-class ExclusionForm(Sent):
+class ExclusionForm(Keyed):
     excluded: bool
     reason: Reason
 
 
-class SnapshotForm(Sent):
+class SnapshotForm(Keyed):
     weight: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
     reason: Reason
     switch: Literal["active", "stopped", ""] = ""
 
 
-class InviteForm(Sent):
+class InviteForm(Keyed):
     roles: Annotated[list[Role], Field(min_length=1)]
     uses: Annotated[int, Field(ge=1, le=10_000)] = 1
     days: Annotated[int, Field(ge=1, le=365)] = 7
@@ -118,11 +121,14 @@ def set_access(request: Request, worker: WorkerId, form: Annotated[AccessForm, F
     """What a worker may do."""
     if worker == principal_of(request).worker_id and "admin" not in form.roles:
         raise HTTPException(422, OWN)
-    with site_of(request).database.writing() as session:
-        repository = Workers(session, principal_of(request))
+
+    def act(session: Session, principal: Principal) -> None:
+        repository = Workers(session, principal)
         repository.set_roles(worker, sorted(set(form.roles)), form.reason)
         if repository.get(worker).may_edit != form.may_edit:
             repository.set_may_edit(worker, form.may_edit, form.reason)
+
+    decide(request, form, act)
     return go("/admin/workers/{worker}", worker=worker)
 
 
@@ -131,26 +137,30 @@ def set_status(request: Request, worker: WorkerId, form: Annotated[StatusForm, F
     """Pause, disable or re-activate a worker."""
     if worker == principal_of(request).worker_id:
         raise HTTPException(422, OWN)
-    with site_of(request).database.writing() as session:
-        Workers(session, principal_of(request)).set_status(worker, form.status, form.reason)
+    decide(request, form, lambda session, me: Workers(session, me).set_status(worker, form.status, form.reason))
     return go("/admin/workers/{worker}", worker=worker)
 
 
 @router.post("/admin/workers/{worker}/message")
 def send_message(request: Request, worker: WorkerId, form: Annotated[MessageForm, Form()]) -> RedirectResponse:
     """Tell a worker something."""
-    with site_of(request).database.writing() as session:
-        Workers(session, principal_of(request)).note(worker, form.text)
+
+    def act(session: Session, principal: Principal) -> None:
+        Workers(session, principal).note(worker, form.text)
+
+    decide(request, form, act)
     return go("/admin/workers/{worker}", worker=worker)
 
 
 @router.post("/admin/workers/{worker}/exclusion")
 def set_exclusion(request: Request, worker: WorkerId, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
     """Leave all that a worker did out of later exports, or take it in again."""
-    with site_of(request).database.writing() as session:
-        reviews = Reviews(session, principal_of(request))
-        decide = reviews.exclude if form.excluded else reviews.include
-        decide("worker", worker, form.reason)
+
+    def act(session: Session, principal: Principal) -> None:
+        reviews = Reviews(session, principal)
+        (reviews.exclude if form.excluded else reviews.include)("worker", worker, form.reason)
+
+    decide(request, form, act)
     return go("/admin/workers/{worker}", worker=worker)
 
 
@@ -164,17 +174,20 @@ def deployment(request: Request) -> HTMLResponse:
     return page(request, "admin_deployment.html.j2", snapshots=snapshots, changes=changes, total=total)
 
 
-@router.post("/admin/deployment/{snapshot}")
+@router.post("/admin/deployment/{snapshot:path}")
 def change_deployment(
     request: Request, snapshot: SnapshotName, form: Annotated[SnapshotForm, Form()]
 ) -> RedirectResponse:
     """Stop or start a snapshot, or change its weight."""
-    with site_of(request).database.writing() as session:
-        repository = Deployment(session, principal_of(request))
+
+    def act(session: Session, principal: Principal) -> None:
+        repository = Deployment(session, principal)
         if form.switch:
             repository.set_status(snapshot, form.switch, form.reason)
         else:
             repository.set_weight(snapshot, form.weight, form.reason)
+
+    decide(request, form, act)
     return go("/admin/deployment")
 
 
@@ -186,10 +199,10 @@ def invites(request: Request) -> HTMLResponse:
 
 @router.post("/admin/invites")
 def invite(request: Request, form: Annotated[InviteForm, Form()]) -> HTMLResponse:
-    """Make an invite; its link is on this page and nowhere else."""
+    """Make an invite; its link is on this page and nowhere else. The same form sent again shows the same link."""
     with site_of(request).database.writing() as session:
         by = principal_of(request).worker_id
-        token = Access(session).invite(sorted(set(form.roles)), by, form.uses, form.days * DAY, form.note)
+        token = Access(session).invite(sorted(set(form.roles)), by, form.uses, form.days * DAY, form.note, form.key)
     return _invites(request, link=f"{request.base_url}join/{token}")
 
 

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field, StringConstraints
 
-from tutelage.collect.forms import ConversationId, Keyed, Sent, TurnId
+from tutelage.collect.deciding import decide
+from tutelage.collect.forms import BlindForm, ConversationId, Keyed, Sent, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.security import safe_path
 from tutelage.collect.site import site_of
-from tutelage.collect.words import MODES, POSITIONS, REPORT_REASONS, choice_of
+from tutelage.collect.words import MODES, REPORT_REASONS, choice_of
 from tutelage.feedback.database.others import OthersTurns
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.reviews import Reviews, SubjectKind
@@ -42,11 +43,7 @@ Comment = Annotated[str, Field(max_length=LONGEST_COMMENT)]
 
 class NextForm(Sent):
     reason: CheckReason
-
-
-class BlindForm(Keyed):
-    position: Annotated[int, Field(ge=1, le=POSITIONS)]
-    milliseconds: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    conversation: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
 
 
 class VerdictForm(Keyed):
@@ -56,11 +53,11 @@ class VerdictForm(Keyed):
     message: Comment = ""
 
 
-class SampleForm(Sent):
+class SampleForm(Keyed):
     passed: bool
 
 
-class ExclusionForm(Sent):
+class ExclusionForm(Keyed):
     kind: SubjectKind
     subject: Annotated[str, Field(pattern="^[0-9a-f]{1,16}$")]
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
@@ -77,7 +74,8 @@ def queue(request: Request) -> HTMLResponse:
 def next_turn(request: Request, form: Annotated[NextForm, Form()]) -> Response:
     """A turn that was begun on, or another one."""
     with site_of(request).database.writing() as session:
-        turn = OthersTurns(session, principal_of(request), "review").next(form.reason)
+        others = OthersTurns(session, principal_of(request), "review")
+        turn = others.next(form.reason, conversation=form.conversation)
     if turn is None:
         return _queue(request, f"{DOORS[form.reason].name}: nothing is left to check.")
     return go("/review/turns/{turn}", turn=turn.turn_id)
@@ -90,7 +88,10 @@ def show(request: Request, turn: TurnId) -> HTMLResponse:
         principal = principal_of(request)
         blind = OthersTurns(session, principal, "review").given(turn)
         if blind is not None:
-            return page(request, "review_turn.html.j2", turn=blind, words=MODES[blind.mode])
+            return page(
+                request, "blind_turn.html.j2", heading="Your own judgment first", turn=blind, words=MODES[blind.mode],
+                address=f"/review/turns/{turn}", skip=False,
+            )  # fmt: skip
         opened = Reviews(session, principal).opened(turn)
     return page(
         request, "review_verdict.html.j2", turn=turn, worker=opened.worker_id, thread=opened.thread,
@@ -112,7 +113,7 @@ def judge(request: Request, turn: TurnId, form: Annotated[BlindForm, Form()]) ->
 
 
 @router.post("/review/turns/{turn}/verdict")
-def decide(request: Request, turn: TurnId, form: Annotated[VerdictForm, Form()]) -> Response:
+def give_verdict(request: Request, turn: TurnId, form: Annotated[VerdictForm, Form()]) -> Response:
     """Store the verdict, and tell the worker what there is to tell."""
     try:
         with site_of(request).database.writing() as session:
@@ -125,7 +126,7 @@ def decide(request: Request, turn: TurnId, form: Annotated[VerdictForm, Form()])
 
 @router.get("/review/conversations/{conversation}")
 def conversation(request: Request, conversation: ConversationId) -> HTMLResponse:
-    """Any conversation, whole."""
+    """Any conversation; what was chosen in it, to whoever has judged it too."""
     with site_of(request).database.reading() as session:
         worker, thread = Reviews(session, principal_of(request)).thread(conversation)
     return page(request, "review_conversation.html.j2", worker=worker, thread=thread)
@@ -134,8 +135,7 @@ def conversation(request: Request, conversation: ConversationId) -> HTMLResponse
 @router.post("/review/samples/{sample}")
 def decide_sample(request: Request, sample: TurnId, form: Annotated[SampleForm, Form()]) -> RedirectResponse:
     """Let somebody in, or not yet."""
-    with site_of(request).database.writing() as session:
-        Workers(session, principal_of(request)).decide(sample, form.passed)
+    decide(request, form, lambda session, me: Workers(session, me).decide(sample, form.passed))
     return go("/review")
 
 
@@ -144,8 +144,7 @@ def exclude(request: Request, form: Annotated[ExclusionForm, Form()]) -> Redirec
     """Leave a turn, a conversation or a worker out of later exports."""
     if form.kind == "turn" and not re.fullmatch("[0-9]{1,9}", form.subject):
         raise NotFound(f"no turn {form.subject}")
-    with site_of(request).database.writing() as session:
-        Reviews(session, principal_of(request)).exclude(form.kind, form.subject, form.reason)
+    decide(request, form, lambda session, me: Reviews(session, me).exclude(form.kind, form.subject, form.reason))
     return RedirectResponse(safe_path(form.back), 303)
 
 

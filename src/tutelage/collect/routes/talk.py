@@ -7,11 +7,12 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
-from tutelage.collect.caps import red_team_time
+from tutelage.collect.caps import must_rest, red_team_time
 from tutelage.collect.forms import LARGEST_TURN, ConversationId, Keyed, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.limits import SEND, take
 from tutelage.collect.pages import go, page
+from tutelage.collect.routes.overlap import after
 from tutelage.collect.site import site_of
 from tutelage.collect.talk_page import talk_page
 from tutelage.collect.words import POSITIONS, TOPICS, choice_of
@@ -77,7 +78,7 @@ def begin_compare(request: Request, form: Annotated[Keyed, Form()]) -> RedirectR
 
 @router.post("/talk/red-team")
 def begin_red_team(request: Request, form: Annotated[RedTeamBeginning, Form()]) -> Response:
-    if _must_rest(request):
+    if must_rest(request):
         return _rest_page(request, 409)
     if not form.goal.strip():
         return _red_team_start(request, 422, "Say in a sentence what you will try to make it do.")
@@ -87,7 +88,7 @@ def begin_red_team(request: Request, form: Annotated[RedTeamBeginning, Form()]) 
 @router.get("/red-team")
 def red_team_start(request: Request) -> Response:
     """What will you try to make it do?"""
-    return go("/rest") if _must_rest(request) else _red_team_start(request)
+    return go("/rest") if must_rest(request) else _red_team_start(request)
 
 
 @router.get("/rest")
@@ -104,7 +105,11 @@ def show(request: Request, conversation: ConversationId) -> HTMLResponse:
 @router.post("/talk/{conversation}/message")
 def message(request: Request, conversation: ConversationId, form: Annotated[Message, Form()]) -> Response:
     take(request, SEND, principal_of(request).worker_id)
-    if principal_of(request).has("red_team_worker") and _is_red_team(request, conversation) and _must_rest(request):
+    if (
+        principal_of(request).has("red_team_worker")
+        and _mode(request, conversation) == "red_team"
+        and must_rest(request)
+    ):
         return _rest_page(request, 409)  # not 200, or the page would forget the draft
     return _step(request, conversation, lambda own: own.ask(conversation, form.text, key=form.key))
 
@@ -166,7 +171,7 @@ def end(request: Request, conversation: ConversationId, form: Annotated[Ending, 
         return talk_page(request, conversation, 409, STANDS)
     except ValueError as error:
         return _end_page(request, conversation, 422, str(error))
-    return go("/")
+    return after(request, _mode(request, conversation))
 
 
 def _begin(
@@ -210,16 +215,9 @@ def _sentence(error: ValueError) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def _is_red_team(request: Request, conversation: str) -> bool:
+def _mode(request: Request, conversation: str) -> Mode:
     with site_of(request).database.reading() as session:
-        return Conversations(session, principal_of(request)).thread(conversation).mode == "red_team"
-
-
-def _must_rest(request: Request) -> bool:
-    site = site_of(request)
-    caps = site.settings.red_team
-    with site.database.reading() as session:
-        return red_team_time(session, principal_of(request), caps).rest_due(caps)
+        return Conversations(session, principal_of(request)).thread(conversation).mode
 
 
 def _red_team_start(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:

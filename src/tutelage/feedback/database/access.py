@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -139,13 +140,14 @@ class Access:
 
     def invite(
         self, roles: Sequence[Role], by: str | None = None, uses: int = 1, lifetime: float = INVITE_LIFETIME,
-        note: str = "",
+        note: str = "", key: str | None = None,
     ) -> str:  # fmt: skip
         """Make an invite; returns its token, which is stored nowhere.
 
         Args:
             by: the worker who invites; None: the command line.
             lifetime: seconds.
+            key: of a request that may arrive twice: the same request gives the same invite.
 
         Raises:
             ValueError: no role, or no use.
@@ -153,14 +155,16 @@ class Access:
         if not roles or uses < 1:
             raise ValueError("an invite needs a role and at least one use")
         token = new_token()
-        row = Invite(
-            token_hash=token_hash(token), roles=list(roles), uses_left=uses, expires=time.time() + lifetime,
-            created_by=by, note=storable(note),
-        )  # fmt: skip
-        self._session.add(row)
-        self._session.flush()
-        details = {"roles": list(roles), "uses": uses, "expires": row.expires}
-        Audit(self._session).append(by or "system", "invite", f"invite {row.token_hash[:12]}", details)
+        if key is not None:  # derived, as it cannot be looked up
+            request = json.dumps([by, key, *roles, uses, lifetime, note])
+            token = hmac.new(secret(self._session, "invites").encode(), request.encode(), "sha256").hexdigest()
+        hash, expires = token_hash(token), time.time() + lifetime
+        if insert_new(
+            self._session, Invite, token_hash=hash, roles=list(roles), uses_left=uses, expires=expires, created_by=by,
+            note=storable(note),
+        ):  # fmt: skip
+            details = {"roles": list(roles), "uses": uses, "expires": expires}
+            Audit(self._session).append(by or "system", "invite", f"invite {hash[:12]}", details)
         return token
 
     def revoke(self, note: str) -> None:
@@ -299,23 +303,32 @@ class Access:
 def sign_in(database: Database, login: str, password: str) -> str | None:
     """A login's token where name and password are right; None where not, or where guessing has locked the name.
 
-    The password is hashed outside any transaction. After some wrong ones the name is locked, ever longer.
+    The password is hashed outside any transaction. After some wrong ones the name is locked, ever longer. What is
+    refused takes the same steps whether the name is known, locked or nobody's, so that the time tells nothing.
     """
     name = storable(login).strip().casefold()
+    named = select(Credential).where(Credential.login == name)
     with database.reading() as session:
-        found = session.scalar(select(Credential).where(Credential.login == name))
+        found = session.scalar(named)
         stored = found.password_hash if found else None
-        locked = found is not None and found.locked_until > time.time()
     right = is_password(password, stored)
-    if found is None or locked:
-        return None
     with database.writing() as session:
-        row = session.get_one(Credential, found.worker_id)
-        if right:
+        row = session.scalar(named.with_for_update())
+        locked = row is not None and row.locked_until > time.time()
+        if right and row is not None and not locked:
             row.failures, row.locked_until = 0, 0.0
             return Access(session).open_login(row.worker_id)
-        row.failures += 1
-        if row.failures >= LOCK_AFTER:
-            row.locked_until = time.time() + min(LONGEST_LOCK, 2.0 ** (row.failures - LOCK_AFTER))
-        Audit(session).append(row.worker_id, "wrong password", f"worker {row.worker_id}", {"failures": row.failures})
+        _note_wrong(session, name, row, locked)
         return None
+
+
+def _note_wrong(session: Session, name: str, row: Credential | None, locked: bool) -> None:
+    failures, until = (row.failures, row.locked_until) if row else (0, 0.0)
+    if not locked:
+        failures += 1
+        if failures >= LOCK_AFTER:
+            until = time.time() + min(LONGEST_LOCK, 2.0 ** (failures - LOCK_AFTER))
+    same = update(Credential).where(Credential.login == name)
+    changed(session, same.values(failures=failures, locked_until=until))
+    who = row.worker_id if row else "nobody"
+    Audit(session).append(who, "wrong password", f"worker {who}", {"failures": failures})

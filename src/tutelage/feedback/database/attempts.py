@@ -4,7 +4,14 @@ from tutelage.corpus.hh import transcript_of, transcript_turns
 from tutelage.corpus.records import Record
 from tutelage.corpus.rules import DropReason
 from tutelage.feedback.database.collected import Collected
-from tutelage.feedback.database.source import Excluded, LeftOut, kept_text, left_out_whole, own_judgment
+from tutelage.feedback.database.source import (
+    Excluded,
+    LeftOut,
+    is_excluded,
+    kept_text,
+    left_out_whole,
+    own_judgment,
+)
 from tutelage.feedback.database.states import ConversationState
 
 
@@ -22,6 +29,8 @@ def attempt_of(one: Collected, excluded: Excluded) -> Record | LeftOut | DropRea
     judged = [(turn, own) for turn in one.turns if (own := own_judgment(one, turn))]
     if not judged:
         return LeftOut.NOT_JUDGED
+    if any(is_excluded(turn, excluded) for turn, _ in judged):
+        return LeftOut.PROMPT_EXCLUDED
     texts = [text for turn, own in judged for text in (turn.text, kept_text(one, turn, own))]
     transcript = transcript_of(texts)
     if [turn.text for turn in transcript_turns(transcript)] != texts:

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
@@ -24,8 +25,10 @@ from tutelage.feedback.database.tables import (
     Judgment,
     Mode,
     Purpose,
+    Rating,
     Response,
     Turn,
+    Worker,
 )
 from tutelage.feedback.database.thread import Answer, dialogue_of, thread_of
 
@@ -33,6 +36,8 @@ LEASE = 1800.0  # seconds that a turn is kept for whom it was given to
 TOO_FAST = 2_000  # milliseconds from the sight of both answers to the click
 NEW_WORKER = 20  # judgments
 DRAWN_FROM = 50  # candidates that one is drawn from
+OVERLAP_EVERY = 20  # judgments of one's own to one of another's turn
+JUDGED_MODES: tuple[Mode, ...] = ("helpful", "compare", "red_team")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +73,38 @@ class OthersTurns:
         self._purpose = purpose
         self._lots = lots or random.SystemRandom()
 
-    def next(self, reason: CheckReason = "random") -> BlindTurn | None:
-        """The turn that the principal has begun on, or another; None: none is left for this reason."""
+    def next(
+        self, reason: CheckReason = "random", modes: Sequence[Mode] = JUDGED_MODES, conversation: str | None = None
+    ) -> BlindTurn | None:
+        """The turn that the principal has begun on, or another; None: none is left.
+
+        Args:
+            conversation: only its turns, even those that others have been given.
+        """
         me, now = self._principal.worker_id, time.time()
-        begun = select(Assignment).where(
-            Assignment.worker_id == me, Assignment.purpose == self._purpose, Assignment.done.is_(None),
-            Assignment.reason == reason,
-        )  # fmt: skip
+        begun = (
+            select(Assignment)
+            .join(Turn, Turn.id == Assignment.turn_id)
+            .join(Conversation, Conversation.id == Turn.conversation_id)
+            .where(
+                Assignment.worker_id == me,
+                Assignment.purpose == self._purpose,
+                Assignment.done.is_(None),
+                Assignment.reason == reason,
+                Conversation.mode.in_(modes),
+            )
+        )
+        if conversation is not None:
+            begun = begun.where(Conversation.id == conversation)
         row = self._session.scalar(begun.order_by(Assignment.id).limit(1))
         if row is not None:
             row.lease = now + LEASE
             return self._shown(row)
-        candidates = list(self._session.scalars(self._candidates(reason, now)))
+        wanted = self._candidates(reason, modes, conversation, now)
+        candidates = list(self._session.scalars(wanted))
         self._lots.shuffle(candidates)
         for turn_id in candidates:
-            if not self._is_mine_to_take(turn_id, reason, now):
+            if self._is_declined(turn_id) or not self._is_mine_to_take(turn_id, wanted):
                 continue
             swapped = self._lots.random() < 0.5
             if insert_new(
@@ -93,13 +115,25 @@ class OthersTurns:
                 return self._shown(self._session.scalars(given).one())
         return None
 
+    def is_due(self) -> bool:
+        """Whether another's turn is the principal's next: one to every twenty choices of their own."""
+        mine = (Judgment.worker_id == self._principal.worker_id, Judgment.stands)
+        own = (
+            select(func.count())
+            .select_from(Judgment)
+            .join(Turn, Turn.id == Judgment.turn_id)
+            .join(Conversation, Conversation.id == Turn.conversation_id)
+            .where(*mine, Judgment.purpose == "own", Conversation.mode != "practice")
+        )
+        others = select(func.count()).select_from(Assignment).where(
+            Assignment.worker_id == self._principal.worker_id, Assignment.purpose == self._purpose,
+            Assignment.done.is_not(None),
+        )  # fmt: skip
+        return (self._session.scalar(own) or 0) // OVERLAP_EVERY > (self._session.scalar(others) or 0)
+
     def given(self, turn_id: int) -> BlindTurn | None:
         """A turn that the principal was given and has not judged; None: there is no such turn."""
-        mine = select(Assignment).where(
-            Assignment.turn_id == turn_id, Assignment.worker_id == self._principal.worker_id,
-            Assignment.purpose == self._purpose, Assignment.done.is_(None),
-        )  # fmt: skip
-        row = self._session.scalar(mine)
+        row = self._session.scalar(select(Assignment).where(*self._mine(turn_id), Assignment.done.is_(None)))
         return None if row is None else self._shown(row)
 
     def judge(self, turn_id: int, side: Side, strength: int, *, key: str, milliseconds: int | None = None) -> int:
@@ -117,9 +151,29 @@ class OthersTurns:
             self._session, self._principal, key, request, lambda: self._judge(turn_id, side, strength, milliseconds)
         )
 
+    def skip(self, turn_id: int, *, key: str) -> int:
+        """Leave a turn that the principal was given unjudged; returns its id. They are not given it again.
+
+        Raises:
+            NotFound: no turn that they were given waits for their judgment.
+        """
+
+        def act() -> int:
+            waiting = update(Assignment).where(*self._mine(turn_id), Assignment.done.is_(None))
+            if not changed(self._session, waiting.values(done=time.time())):
+                raise NotFound(f"no turn {turn_id} waits for you")
+            return turn_id
+
+        return once(self._session, self._principal, key, ("skip other", turn_id), act)
+
+    def _mine(self, turn_id: int) -> tuple[ColumnElement[bool], ...]:
+        """The principal's assignment of a turn."""
+        me = self._principal.worker_id
+        return (Assignment.turn_id == turn_id, Assignment.worker_id == me, Assignment.purpose == self._purpose)
+
     def _judge(self, turn_id: int, side: Side, strength: int, milliseconds: int | None) -> int:
         me = self._principal.worker_id
-        mine = (Assignment.turn_id == turn_id, Assignment.worker_id == me, Assignment.purpose == self._purpose)
+        mine = self._mine(turn_id)
         given = self._session.scalar(select(Assignment).where(*mine))
         if given is None:
             raise NotFound(f"no turn {turn_id} was given to you")
@@ -144,41 +198,49 @@ class OthersTurns:
         Audit(self._session).append(me, "judge", f"judgment {row.id}", {"digest": judgment_digest(row)})
         return row.id
 
-    def _is_mine_to_take(self, turn_id: int, reason: CheckReason, now: float) -> bool:
+    def _is_mine_to_take(self, turn_id: int, wanted: Select[int]) -> bool:
         """Whether a candidate is still free, and held until the commit: of two who look at once, one takes it."""
         held = select(Turn.id).where(Turn.id == turn_id).with_for_update(skip_locked=True)
-        free = self._candidates(reason, now).where(Turn.id == turn_id)
+        free = wanted.where(Turn.id == turn_id)
         return self._session.scalar(held) is not None and self._session.scalar(free) is not None
 
-    def _candidates(self, reason: CheckReason, now: float) -> Select[int]:
+    def _is_declined(self, turn_id: int) -> bool:
+        """Whether it is about a topic that the principal has declined; reviewers read whatever there is to check."""
+        if self._purpose == "review":
+            return False
+        declined = self._session.get_one(Worker, self._principal.worker_id).declined_topics
+        talk = self._session.get_one(Conversation, self._session.get_one(Turn, turn_id).conversation_id)
+        return not set(declined).isdisjoint([*talk.categories, *talk.tags])
+
+    def _candidates(
+        self, reason: CheckReason, modes: Sequence[Mode], conversation: str | None, now: float
+    ) -> Select[int]:
         me = self._principal.worker_id
-        busy = exists().where(
-            Assignment.turn_id == Turn.id,
-            or_(
-                Assignment.worker_id == me,
-                and_(Assignment.purpose == self._purpose, or_(Assignment.done.is_not(None), Assignment.lease > now)),
-            ),
-        )
-        return (
+        taken = Assignment.worker_id == me
+        if conversation is None:
+            same = and_(Assignment.purpose == self._purpose, or_(Assignment.done.is_not(None), Assignment.lease > now))
+            taken = or_(taken, same)
+        found = (
             select(Turn.id)
             .join(Conversation, Conversation.id == Turn.conversation_id)
             .where(
                 Turn.state == TurnState.JUDGED,
                 Conversation.state == ConversationState.ENDED,
-                Conversation.mode.in_(self._modes()),
+                Conversation.mode.in_(self._open_to_me(modes)),
                 Conversation.worker_id != me,
-                ~busy,
+                ~exists().where(Assignment.turn_id == Turn.id, taken),
+                ~_knows_the_choice(me),
                 _found_by(reason),
             )
-            .order_by(Turn.id.desc())
-            .limit(DRAWN_FROM)
         )
+        if conversation is not None:
+            found = found.where(Conversation.id == conversation)
+        return found.order_by(Turn.id.desc()).limit(DRAWN_FROM)
 
-    def _modes(self) -> tuple[Mode, ...]:
+    def _open_to_me(self, modes: Sequence[Mode]) -> list[Mode]:
         """Nobody is shown red-team answers who does no red-team work."""
-        if self._purpose == "review" or self._principal.has("red_team_worker"):
-            return ("helpful", "compare", "red_team")
-        return ("helpful", "compare")
+        may = self._purpose == "review" or self._principal.has("red_team_worker")
+        return [mode for mode in modes if may or mode != "red_team"]
 
     def _shown(self, row: Assignment) -> BlindTurn:
         self._session.flush()
@@ -197,6 +259,17 @@ class OthersTurns:
         found = select(Response).where(Response.turn_id == row.turn_id, Response.slot != "edit")
         first, second = self._session.scalars(found.order_by(Response.slot))
         return (second, first) if row.swapped else (first, second)
+
+
+def _knows_the_choice(me: str) -> ColumnElement[bool]:
+    """Whether somebody has read what a turn (of `Turn`, `Conversation`) went on with: as a part of a later one that
+    they were given, or of the dialogue that they rated."""
+    later = aliased(Turn)
+    read = exists().where(
+        Assignment.turn_id == later.id, Assignment.worker_id == me, later.conversation_id == Turn.conversation_id,
+        later.ordinal > Turn.ordinal,
+    )  # fmt: skip
+    return or_(read, exists().where(Rating.conversation_id == Turn.conversation_id, Rating.worker_id == me))
 
 
 def _found_by(reason: CheckReason) -> ColumnElement[bool]:

@@ -17,7 +17,7 @@ from tutelage.feedback.database.planning import LARGEST_SEED, Plan, Planned, dra
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.states import ConversationState, TurnState
-from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Slot, Turn
+from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Slot, Snapshot, Turn
 from tutelage.feedback.database.texts import prompt_hash
 from tutelage.feedback.database.thread import TurnView, thread_of
 
@@ -43,7 +43,8 @@ _HELD_WITH = (
 )
 _OF = select(Conversation.id).join(Turn).where(*_OWN)
 _SIDES = (
-    select(Response.slot, Response.id, Response.snapshot, Response.sampling, Response.seed)
+    select(Response.slot, Response.id, Response.snapshot, Response.sampling, Response.seed, Snapshot.place)
+    .outerjoin(Snapshot, Snapshot.name == Response.snapshot)
     .where(Response.turn_id == bindparam("turn"), Response.slot != "edit")
     .order_by(Response.slot)
 )
@@ -134,7 +135,7 @@ class OwnConversations:
     def _planned(self, turn: TurnView, dialogue: tuple[str, ...]) -> Plan:
         """The plan of the turn's present attempt."""
         first, second = (
-            Planned(row.slot, row.snapshot, parameters(row.sampling), row.seed or 0)
+            Planned(row.slot, row.snapshot, parameters(row.sampling), row.seed or 0, row.place or "")
             for row in self._session.execute(_SIDES, {"turn": turn.id})
         )
         return Plan(turn.id, turn.attempt, dialogue, (first, second))

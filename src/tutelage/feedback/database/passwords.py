@@ -25,8 +25,9 @@ def hash_password(password: str) -> str:
 def is_password(password: str, stored: str | None) -> bool:
     """Whether a password is the one of this hash. Without a hash (no such login) it takes as long to say no."""
     with _AT_ONCE:
+        nobody = _nobody()  # made at the first question of all, whoever it is about
         try:
-            return _hasher.verify(stored or _nobody(), password) and stored is not None
+            return _hasher.verify(stored or nobody, password) and stored is not None
         except (VerificationError, InvalidHashError):
             return False
 

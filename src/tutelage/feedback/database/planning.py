@@ -25,6 +25,8 @@ class Planned:
     snapshot: str | None
     sampling: SamplingParameters | None
     seed: int
+    place: str = ""
+    """Where the snapshot lies."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ SubjectKind = Literal["worker", "conversation", "turn"]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A checked turn after the reviewer's blind judgment: the whole thread with its worker's choices."""
+    """A checked turn after the reviewer's blind judgment: the thread with its worker's choices, as far as the reviewer
+    has judged the same turns."""
 
     worker_id: str
     thread: Thread
@@ -49,7 +50,7 @@ class Reviews:
             Judgment.turn_id == turn_id, Judgment.worker_id == conversation.worker_id, Judgment.stands
         )
         agreed = self._session.scalar(theirs) == mine.chosen_id
-        return Opened(conversation.worker_id, thread_of(self._session, conversation), agreed)
+        return Opened(conversation.worker_id, self._thread(conversation), agreed)
 
     def decide(
         self, turn_id: int, writing: Verdict, judging: Verdict, remark: str = "", message: str = "", *, key: str
@@ -111,11 +112,21 @@ class Reviews:
         return list(self._session.scalars(select(Flag).order_by(Flag.id.desc()).limit(limit)))
 
     def thread(self, conversation_id: str) -> tuple[str, Thread]:
-        """The worker and the thread of any conversation."""
+        """The worker and the thread of any conversation; its choices where the principal has judged the turn."""
         row = self._session.get(Conversation, conversation_id)
         if row is None:
             raise NotFound(f"no conversation {conversation_id}")
-        return row.worker_id, thread_of(self._session, row)
+        return row.worker_id, self._thread(row)
+
+    def _thread(self, conversation: Conversation) -> Thread:
+        """Without the choices on which the principal can still give a judgment of their own."""
+        mine = select(Judgment.turn_id).where(
+            Judgment.worker_id == self._principal.worker_id, Judgment.stands,
+            Judgment.turn_id.in_(select(Turn.id).where(Turn.conversation_id == conversation.id)),
+        )  # fmt: skip
+        judged = set(self._session.scalars(mine))
+        thread = thread_of(self._session, conversation)
+        return thread.with_turns([turn if turn.id in judged else turn.unjudged() for turn in thread.turns])
 
     def _blind(self, turn_id: int) -> Judgment:
         mine = select(Judgment).where(

@@ -29,6 +29,7 @@ class LeftOut(Enum):
     WORKER_EXCLUDED = "A reviewer has excluded the worker."
     CONVERSATION_EXCLUDED = "A reviewer has excluded the conversation."
     TURN_EXCLUDED = "A reviewer has excluded the turn."
+    PROMPT_EXCLUDED = "Its dialogue goes through a turn that a reviewer has excluded."
     NOT_JUDGED = "No judgment of the turn stands."
     FOR_AGREEMENT = "The judgment is by another worker, made to measure agreement or to check."
 
@@ -85,12 +86,13 @@ _KINDS = ("worker", "conversation", "turn")
 
 
 def comparisons_of(one: Collected, excluded: Excluded) -> Iterator[Comparison | DropReason | LeftOut]:
-    """What the turns of a conversation give, in order; of a turn that is excluded the dialogue still goes on."""
+    """What the turns of a conversation give, in order; nothing is made of a dialogue with an excluded turn in it."""
     whole = left_out_whole(one, excluded)
     dialogue: list[str] = []
+    spoilt = False
     for turn in one.turns:
         own = own_judgment(one, turn)
-        reason = whole or _of_turn(turn, excluded) or (None if own else LeftOut.NOT_JUDGED)
+        reason = whole or _of_turn(is_excluded(turn, excluded), own is not None, spoilt)
         if reason:
             yield reason
         else:
@@ -98,6 +100,7 @@ def comparisons_of(one: Collected, excluded: Excluded) -> Iterator[Comparison | 
             yield from _of_judged(one, turn, own, (*dialogue, turn.text))
         if own:
             dialogue += [turn.text, kept_text(one, turn, own)]
+            spoilt = spoilt or is_excluded(turn, excluded)
 
 
 def own_judgment(one: Collected, turn: AnyRow) -> AnyRow | None:
@@ -126,8 +129,17 @@ def left_out_whole(one: Collected, excluded: Excluded) -> LeftOut | None:
     return LeftOut.CONVERSATION_EXCLUDED if chat.id in excluded.conversations else None
 
 
-def _of_turn(turn: AnyRow, excluded: Excluded) -> LeftOut | None:
-    return LeftOut.TURN_EXCLUDED if str(turn.id) in excluded.turns else None
+def is_excluded(turn: AnyRow, excluded: Excluded) -> bool:
+    """Whether a reviewer has excluded this very turn."""
+    return str(turn.id) in excluded.turns
+
+
+def _of_turn(out: bool, judged: bool, spoilt: bool) -> LeftOut | None:
+    if out:
+        return LeftOut.TURN_EXCLUDED
+    if not judged:
+        return LeftOut.NOT_JUDGED
+    return LeftOut.PROMPT_EXCLUDED if spoilt else None
 
 
 def _of_judged(

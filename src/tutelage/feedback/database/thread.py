@@ -43,6 +43,10 @@ class TurnView:
     choice: Choice | None
     went_on_with: str | None
 
+    def unjudged(self) -> "TurnView":
+        """The turn without a word of what was chosen."""
+        return replace(self, choice=None, went_on_with=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Thread:

@@ -1,0 +1,81 @@
+"""Turns of other workers, judged blind by a second one: how far people agree is measured on them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import HTMLResponse
+
+from tutelage.collect.caps import must_rest
+from tutelage.collect.forms import BlindForm, Keyed, Sent, TurnId
+from tutelage.collect.gate import GatedRoute, principal_of
+from tutelage.collect.pages import go, page
+from tutelage.collect.site import site_of
+from tutelage.collect.words import MODES, choice_of
+from tutelage.feedback.database.others import OthersTurns
+from tutelage.feedback.database.refusals import Conflict, NotFound
+from tutelage.feedback.database.tables import Mode
+
+router = APIRouter(route_class=GatedRoute)
+
+HELPFUL: tuple[Mode, ...] = ("helpful", "compare")
+RED_TEAM: tuple[Mode, ...] = ("red_team",)
+ALIKE: dict[Mode, tuple[Mode, ...]] = {"helpful": HELPFUL, "compare": HELPFUL, "red_team": RED_TEAM}
+
+
+@router.post("/overlap/helpful")
+def next_helpful(request: Request, form: Annotated[Sent, Form()]) -> Response:
+    """A turn that was begun on, or another one."""
+    return _next(request, HELPFUL)
+
+
+@router.post("/overlap/red-team")
+def next_red_team(request: Request, form: Annotated[Sent, Form()]) -> Response:
+    return go("/rest") if must_rest(request) else _next(request, RED_TEAM)
+
+
+@router.get("/overlap/turns/{turn}")
+def show(request: Request, turn: TurnId) -> HTMLResponse:
+    with site_of(request).database.reading() as session:
+        blind = OthersTurns(session, principal_of(request), "overlap").given(turn)
+    if blind is None:
+        raise NotFound(f"no turn {turn} was given to you")
+    return page(
+        request, "blind_turn.html.j2", heading="A second opinion", turn=blind, words=MODES[blind.mode],
+        address=f"/overlap/turns/{turn}", skip=True,
+    )  # fmt: skip
+
+
+@router.post("/overlap/turns/{turn}/judgment")
+def judge(request: Request, turn: TurnId, form: Annotated[BlindForm, Form()]) -> Response:
+    """Store it; one that stands already stays as it is."""
+    side, strength = choice_of(form.position)
+    try:
+        with site_of(request).database.writing() as session:
+            others = OthersTurns(session, principal_of(request), "overlap")
+            others.judge(turn, side, strength, key=form.key, milliseconds=form.milliseconds)
+    except Conflict:
+        pass
+    return go("/home")
+
+
+@router.post("/overlap/turns/{turn}/skip")
+def skip(request: Request, turn: TurnId, form: Annotated[Keyed, Form()]) -> Response:
+    with site_of(request).database.writing() as session:
+        OthersTurns(session, principal_of(request), "overlap").skip(turn, key=form.key)
+    return go("/home")
+
+
+def after(request: Request, mode: Mode) -> Response:
+    """Where a conversation that has ended leads: to another's turn of the same kind where one is due, else home."""
+    if mode not in ALIKE or (mode == "red_team" and must_rest(request)):
+        return go("/")
+    with site_of(request).database.writing() as session:
+        others = OthersTurns(session, principal_of(request), "overlap")
+        turn = others.next(modes=ALIKE[mode]) if others.is_due() else None
+    return go("/") if turn is None else go("/overlap/turns/{turn}", turn=turn.turn_id)
+
+
+def _next(request: Request, modes: tuple[Mode, ...]) -> Response:
+    with site_of(request).database.writing() as session:
+        turn = OthersTurns(session, principal_of(request), "overlap").next(modes=modes)
+    return page(request, "overlap_none.html.j2") if turn is None else go("/overlap/turns/{turn}", turn=turn.turn_id)
