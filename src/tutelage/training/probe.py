@@ -25,12 +25,12 @@ def fit_probe(gaps_PF: Tensor, labels_P: Tensor, weights_P: Tensor, penalty: flo
     gaps_PF, labels_P = gaps_PF.double(), labels_P.double()
     shares_P = weights_P.double() / weights_P.double().sum()
     ridge_FF = penalty * torch.eye(gaps_PF.shape[1], dtype=torch.double)
-    weights_F = gaps_PF.new_zeros(gaps_PF.shape[1])
+    weights_F = torch.zeros(gaps_PF.shape[1], dtype=torch.double)
     for _ in range(NEWTON_STEPS):
         chance_P = torch.sigmoid(gaps_PF @ weights_F)
         gradient_F = gaps_PF.T @ (shares_P * (chance_P - labels_P)) + penalty * weights_F
         curvature_FF = gaps_PF.T * (shares_P * chance_P * (1 - chance_P)) @ gaps_PF + ridge_FF
-        step_F = torch.linalg.solve(curvature_FF, gradient_F)
+        step_F: Tensor = torch.linalg.solve(curvature_FF, gradient_F)
         weights_F = weights_F - step_F
         if step_F.abs().max() < 1e-9:
             return weights_F

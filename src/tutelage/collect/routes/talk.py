@@ -217,7 +217,7 @@ def _sentence(error: ValueError) -> str:
 
 def _mode(request: Request, conversation: str) -> Mode:
     with site_of(request).database.reading() as session:
-        return Conversations(session, principal_of(request)).thread(conversation).mode
+        return Conversations(session, principal_of(request)).mode(conversation)
 
 
 def _red_team_start(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:

@@ -325,11 +325,17 @@ class Conversations(OwnConversations):
 
     def thread(self, conversation_id: str) -> Thread:
         """A conversation as it stands."""
-        asked = {"me": self._principal.worker_id, "conversation": conversation_id}
-        row = self._session.scalar(_MINE, asked)
+        return thread_of(self._session, self._mine(conversation_id))
+
+    def mode(self, conversation_id: str) -> Mode:
+        """What a conversation is for."""
+        return self._mine(conversation_id).mode
+
+    def _mine(self, conversation_id: str) -> Conversation:
+        row = self._session.scalar(_MINE, {"me": self._principal.worker_id, "conversation": conversation_id})
         if row is None:
             raise NotFound(f"no conversation {conversation_id}")
-        return thread_of(self._session, row)
+        return row
 
     def conversation_of(self, turn_id: int) -> str:
         """The id of the conversation that a turn belongs to."""
