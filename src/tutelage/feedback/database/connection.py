@@ -191,7 +191,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _took_lock(driver: sqlite3.Connection) -> bool:
-    """Begin to write as soon as the lock is free: SQLite's own waiting sleeps ever longer, up to a tenth of a second."""
+    """Begin to write once the lock is free: by its own waiting SQLite looks ever more seldom, ten times a second."""
     end = time.monotonic() + WAIT_FOR_LOCK
     while time.monotonic() < end:
         try:
