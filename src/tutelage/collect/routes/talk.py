@@ -104,7 +104,7 @@ def show(request: Request, conversation: ConversationId) -> HTMLResponse:
 @router.post("/talk/{conversation}/message")
 def message(request: Request, conversation: ConversationId, form: Annotated[Message, Form()]) -> Response:
     take(request, SEND, principal_of(request).worker_id)
-    if principal_of(request).has("red_team_worker") and _is_red_team(request, conversation) and _must_rest(request):
+    if _is_red_team(request, conversation) and _must_rest(request):
         return _rest_page(request, 409)  # not 200, or the page would forget the draft
     return _step(request, conversation, lambda own: own.ask(conversation, form.text, key=form.key))
 
@@ -212,7 +212,7 @@ def _sentence(error: ValueError) -> str:
 
 def _is_red_team(request: Request, conversation: str) -> bool:
     with site_of(request).database.reading() as session:
-        return Conversations(session, principal_of(request)).thread(conversation).mode == "red_team"
+        return Conversations(session, principal_of(request)).mode(conversation) == "red_team"
 
 
 def _must_rest(request: Request) -> bool:

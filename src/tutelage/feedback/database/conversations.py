@@ -325,11 +325,11 @@ class Conversations(OwnConversations):
 
     def thread(self, conversation_id: str) -> Thread:
         """A conversation as it stands."""
-        asked = {"me": self._principal.worker_id, "conversation": conversation_id}
-        row = self._session.scalar(_MINE, asked)
-        if row is None:
-            raise NotFound(f"no conversation {conversation_id}")
-        return thread_of(self._session, row)
+        return thread_of(self._session, self._mine(conversation_id))
+
+    def mode(self, conversation_id: str) -> Mode:
+        """What kind of conversation it is."""
+        return self._mine(conversation_id).mode
 
     def conversation_of(self, turn_id: int) -> str:
         """The id of the conversation that a turn belongs to."""
@@ -338,3 +338,10 @@ class Conversations(OwnConversations):
     def recent(self, limit: int = 20) -> list[Conversation]:
         """The principal's latest conversations."""
         return list(self._session.scalars(self._scope().order_by(Conversation.created.desc()).limit(limit)))
+
+    def _mine(self, conversation_id: str) -> Conversation:
+        asked = {"me": self._principal.worker_id, "conversation": conversation_id}
+        row = self._session.scalar(_MINE, asked)
+        if row is None:
+            raise NotFound(f"no conversation {conversation_id}")
+        return row
