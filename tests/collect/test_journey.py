@@ -68,7 +68,7 @@ def test_a_turn_takes_few_statements_however_long_the_conversation(worker: Perso
             worker.open(f"/talk/{conversation}")
         assert len(reading) <= 8, reading
         assert len(judging) <= 22, judging
-        assert len(asking) <= 42, asking  # the message, both answers, and the page with them
+        assert len(asking) <= 44, asking  # the message, both answers, and the page with them
 
 
 def test_messages_beyond_all_measure_are_slowed(worker: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,23 +184,24 @@ def _begin_sqlite(connection: Connection) -> None:
     driver.execute(f"PRAGMA synchronous={'FULL' if options.get('lasting', True) else 'NORMAL'}")
     driver.execute("PRAGMA busy_timeout=0")
     try:
-        _begin_immediately(connection)
+        if not _took_lock(driver):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails in SQLAlchemy's terms
     finally:
         driver.execute(f"PRAGMA busy_timeout={1000 * WAIT_FOR_LOCK:.0f}")
 
 
-def _begin_immediately(connection: Connection) -> None:
-    """Take the write lock as soon as it is free: SQLite's own waiting sleeps ever longer, up to a tenth of a second."""
+def _took_lock(driver: sqlite3.Connection) -> bool:
+    """Begin to write once the lock is free: by its own waiting SQLite looks ever more seldom, ten times a second."""
     end = time.monotonic() + WAIT_FOR_LOCK
-    while True:
+    while time.monotonic() < end:
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            return
-        except OperationalError as error:
-            busy = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > end:
-                raise
+            driver.execute("BEGIN IMMEDIATE")
+            return True
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # the low byte says what, the others why
+                break
             time.sleep(LOOK_AGAIN)
+    return False
 
 
 def _begin_postgresql(connection: Connection) -> None:
