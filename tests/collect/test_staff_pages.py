@@ -20,9 +20,10 @@ from tutelage.collect.settings import Settings
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.overview import Overview, connected, warnings
 from tutelage.feedback.database.principal import SYSTEM
-from tutelage.feedback.database.tables import AuditEntry, Judgment, Role
+from tutelage.feedback.database.tables import AuditEntry, Judgment, Role, Snapshot
 
 from .people import counted
 from .seeded import SNAPSHOTS, seed
@@ -244,6 +245,16 @@ def test_a_stop_needs_a_reason_and_is_in_the_log(database: Database) -> None:
     with database.reading() as session:
         entry = Audit(session).latest(1)[0]
     assert (entry.action, entry.subject, entry.actor) == ("deployment", "snapshot s1", admin.worker)
+
+
+def test_a_snapshot_of_any_name_can_be_stopped(database: Database) -> None:
+    with database.writing() as session:
+        Deployment(session, SYSTEM).deploy("org/a model", "/x", "for a test")
+    admin = Staff(database, "admin")
+    admin.open("/admin/deployment")
+    admin.send("/admin/deployment/org/a%20model", switch="stopped", reason="rude")
+    with database.reading() as session:
+        assert session.get_one(Snapshot, "org/a model").status == "stopped"
 
 
 def test_a_worker_is_paused_with_a_reason_and_an_admin_cannot_lock_themselves_out(database: Database) -> None:

@@ -293,8 +293,9 @@ def test_what_was_acknowledged_outlasts_a_crash_of_postgresql(cluster: Cluster, 
     upgrade(database)
     deploy(database)
     over = threading.Event()
+    acknowledged: list[int] = []
 
-    def work(_: int) -> list[int]:
+    def work(_: int) -> None:
         me = patiently(lambda _: worker(database))
 
         def step(act: Callable[[Conversations, str], T]) -> T:
@@ -305,25 +306,25 @@ def test_what_was_acknowledged_outlasts_a_crash_of_postgresql(cluster: Cluster, 
             return patiently(attempt)
 
         chat = step(lambda mine, key: mine.start("helpful", key=key))
-        made: list[int] = []
         while not over.is_set():
-            made.append(one_turn(step, chat))
-        return made
+            acknowledged.append(one_turn(step, chat))
 
     with ThreadPoolExecutor(4) as threads:
         works = [threads.submit(work, number) for number in range(4)]
-        for _ in range(restarts):
-            time.sleep(1)
-            cluster.stop(signal.SIGQUIT)
-            cluster.start()
-        time.sleep(1)
+        for crash in range(restarts + 1):
+            while len(acknowledged) < 10 * (crash + 1) and not any(done.done() for done in works):
+                time.sleep(0.02)
+            if crash < restarts:
+                cluster.stop(signal.SIGQUIT)
+                cluster.start()
         over.set()
-        acknowledged = [judgment for done in works for judgment in done.result()]
+        for done in works:
+            done.result()
     with database.reading() as session:
         stored = session.scalars(select(Judgment.id)).all()
         turns = session.scalar(select(func.count()).select_from(Turn))
     print(f"{restarts} crashes: {len(acknowledged)} acknowledged, {len(stored)} stored, {turns} turns")
-    assert len(acknowledged) > 4 * restarts
+    assert len(acknowledged) >= 10 * (restarts + 1)
     assert sorted(acknowledged) == sorted(stored)
     assert len(stored) == turns
     assert list(faults(database)) == []

@@ -81,22 +81,8 @@ class OthersTurns:
         Args:
             conversation: only its turns, even those that others have been given.
         """
-        me, now = self._principal.worker_id, time.time()
-        begun = (
-            select(Assignment)
-            .join(Turn, Turn.id == Assignment.turn_id)
-            .join(Conversation, Conversation.id == Turn.conversation_id)
-            .where(
-                Assignment.worker_id == me,
-                Assignment.purpose == self._purpose,
-                Assignment.done.is_(None),
-                Assignment.reason == reason,
-                Conversation.mode.in_(modes),
-            )
-        )
-        if conversation is not None:
-            begun = begun.where(Conversation.id == conversation)
-        row = self._session.scalar(begun.order_by(Assignment.id).limit(1))
+        now = time.time()
+        row = self._session.scalar(self._begun(reason, modes, conversation))
         if row is not None:
             row.lease = now + LEASE
             return self._shown(row)
@@ -106,13 +92,11 @@ class OthersTurns:
         for turn_id in candidates:
             if self._is_declined(turn_id) or not self._is_mine_to_take(turn_id, wanted):
                 continue
-            swapped = self._lots.random() < 0.5
             if insert_new(
-                self._session, Assignment, turn_id=turn_id, worker_id=me, purpose=self._purpose, reason=reason,
-                swapped=swapped, lease=now + LEASE,
+                self._session, Assignment, turn_id=turn_id, worker_id=self._principal.worker_id,
+                purpose=self._purpose, reason=reason, swapped=self._lots.random() < 0.5, lease=now + LEASE,
             ):  # fmt: skip
-                given = select(Assignment).where(Assignment.turn_id == turn_id, Assignment.worker_id == me)
-                return self._shown(self._session.scalars(given).one())
+                return self._shown(self._session.scalars(select(Assignment).where(*self._mine(turn_id))).one())
         return None
 
     def is_due(self) -> bool:
@@ -197,6 +181,23 @@ class OthersTurns:
         worked(self._session, self._principal, conversation.mode, units=1)
         Audit(self._session).append(me, "judge", f"judgment {row.id}", {"digest": judgment_digest(row)})
         return row.id
+
+    def _begun(self, reason: CheckReason, modes: Sequence[Mode], conversation: str | None) -> Select[Assignment]:
+        waiting = (
+            select(Assignment)
+            .join(Turn, Turn.id == Assignment.turn_id)
+            .join(Conversation, Conversation.id == Turn.conversation_id)
+            .where(
+                Assignment.worker_id == self._principal.worker_id,
+                Assignment.purpose == self._purpose,
+                Assignment.done.is_(None),
+                Assignment.reason == reason,
+                Conversation.mode.in_(modes),
+            )
+        )
+        if conversation is not None:
+            waiting = waiting.where(Conversation.id == conversation)
+        return waiting.order_by(Assignment.id).limit(1)
 
     def _is_mine_to_take(self, turn_id: int, wanted: Select[int]) -> bool:
         """Whether a candidate is still free, and held until the commit: of two who look at once, one takes it."""
