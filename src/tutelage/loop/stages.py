@@ -1,6 +1,6 @@
 """The stages of a round. Each reads files of earlier stages and fills a directory; `loop.py` says in which order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import chain, combinations
@@ -35,6 +35,7 @@ from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
 from tutelage.plumbing.progress import console, progress_bar
 from tutelage.sampling.sampler import sample
+from tutelage.training.checkpoint import Metrics
 from tutelage.training.pairs import drop_weakest
 from tutelage.training.policy_settings import PPOSettings
 from tutelage.training.ppo import KLLimitPassed, train_on_reward
@@ -186,14 +187,13 @@ def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int,
     Where it goes beyond `kl_limit`, the last policy that did not is what the loop goes on with.
     """
     recipe, trunk = workshop.recipe, workshop.trunk
-    steps: Sequence[Mapping[str, Any]] = []
-    samples: list[Mapping[str, Any]] = []
-    ended = "steps"
+    steps: Sequence[Metrics] = []
+    samples: list[dict[str, Any]] = []
     sources = workshop.prompt_sources(recipe.ppo.red_team_share)
     models = workshop.preference_model(train_pm, "train_pm"), workshop.preference_model(heldout, "heldout")
     with progress_bar(f"round {number}: PPO", recipe.ppo.steps, "steps") as bar:
 
-        def show(metrics: Sequence[Mapping[str, Any]], batch: RolloutBatch) -> None:
+        def show(metrics: Sequence[Metrics], batch: RolloutBatch) -> None:
             nonlocal steps
             steps, last = metrics, metrics[-1]
             if last["step"] % SAMPLE_EVERY == 0:
@@ -205,6 +205,7 @@ def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int,
             train_on_reward(
                 trunk, "policy", sources, *models, recipe.sampling, recipe.ppo, _seed(workshop, number, 4), show
             )
+            ended = "steps" if len(steps) == recipe.ppo.steps else "kl_budget"
         except KLLimitPassed as passed:
             ended = "kl_limit"
             console.print(f"[yellow]round {number}: {passed}[/yellow]", highlight=False)

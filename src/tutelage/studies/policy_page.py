@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from tutelage.loop.recipe import Recipe
 from tutelage.plumbing.files import write_text
@@ -156,19 +155,18 @@ def _label(point: Point) -> str:
 
 
 def _by_weight(points: Sequence[Point]) -> dict[str, Figure]:
-    """KL, scores and choices over λ: means over the seeds."""
-    weights = sorted({point["weight"] for point in points})
-    across = np.array(weights, dtype=np.float64)
+    """KL, scores and choices over λ, a line a seed: their spread is what a reader must see first."""
+    seeds = list(dict.fromkeys(point["seed"] for point in points))
+    runs = {seed: sorted((p for p in points if p["seed"] == seed), key=lambda p: float(p["weight"])) for seed in seeds}
 
-    def mean(read: Callable[[Point], float]) -> NDArray[np.float64]:
-        return np.array([np.mean([read(p) for p in points if p["weight"] == weight]) for weight in weights])
+    def lines(read: Callable[[Point], float]) -> list[Series]:
+        columns = {
+            seed: np.array([(p["weight"], read(p)) for p in own], dtype=np.float64) for seed, own in runs.items()
+        }
+        return [Series(f"seed {seed}", column[:, 0], column[:, 1]) for seed, column in columns.items()]
 
-    panels = [
-        Panel(name, "", [Series("mean over seeds", across, mean(read))])
-        for name, (read, _) in _measures(points).items()
-    ]
-    figure = panels_plot(panels, "λ_KL")
-    for axes in figure.axes if weights[0] > 0 else []:
+    figure = panels_plot([Panel(name, "", lines(read)) for name, (read, _) in _measures(points).items()], "λ_KL")
+    for axes in figure.axes if min(point["weight"] for point in points) > 0 else []:
         axes.set_xscale("log")
     return {"weights": figure}
 
