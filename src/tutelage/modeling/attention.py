@@ -28,7 +28,7 @@ def attention(
     **unused: Any,
 ) -> tuple[Tensor, None]:
     """Masked attention; returns (B, Q, H, D). True in `attention_mask` (B, 1, Q, L) means "may look"; a block mask says
-    so by blocks.
+    so by blocks; numbers are added to the scores.
 
     Raises:
         InputError: the model asks for what would change its numbers if it were left out: dropout, soft caps, biases,
@@ -76,7 +76,9 @@ def _decode(query_BH1D: Tensor, key_BKLD: Tensor, value_BKLD: Tensor, mask_B11L:
     B, H, _, D = query_BH1D.shape
     folded_BKGD = query_BH1D.view(B, key_BKLD.shape[1], -1, D)
     scores_BKGL = (folded_BKGD * scale) @ key_BKLD.transpose(2, 3)
-    if mask_B11L is not None:
+    if mask_B11L is not None and mask_B11L.is_floating_point():
+        scores_BKGL += mask_B11L
+    elif mask_B11L is not None:
         scores_BKGL = scores_BKGL.masked_fill(~mask_B11L, float("-inf"))
     weights_BKGL = scores_BKGL.softmax(dim=-1, dtype=torch.float32).to(value_BKLD.dtype)
     return (weights_BKGL @ value_BKLD).view(B, H, 1, D)

@@ -1,8 +1,8 @@
 """A trunk's linear maps as decoding wants them: the adapter folded into the weights, for many products of few rows.
 
 On a CPU the library of matrix products (oneDNN) lays a weight out anew at each product, which takes as long as the
-product itself where it has few rows; here that is done once. Maps that are given the same input (a layer's queries, keys
-and values) are one product there.
+product itself where it has few rows; here that is done once. Maps that are given the same input (a layer's queries,
+keys and values) are one product there.
 """
 
 from collections.abc import Callable, Sequence

@@ -108,8 +108,9 @@ class Trunk:
         layers = self.adapted_layers
         maps: dict[int, Product] = {}
         for places in self._siblings:
-            weights, biases = zip(*((layers[place].merged(adapter), layers[place].base.bias) for place in places))
-            maps |= zip(places, products(weights, biases), strict=True)
+            group = [layers[place] for place in places]
+            made = products([layer.merged(adapter) for layer in group], [layer.base.bias for layer in group])
+            maps |= zip(places, made, strict=True)
         return Folded([maps[place] for place in range(len(layers))], product(self._lm_head.weight.data, None))
 
     @cached_property
