@@ -140,10 +140,10 @@ def test_the_cache_moves_only_when_a_text_needs_more_columns(policy: Trunk) -> N
         engine.submit(PROMPTS[(seed + 2) % 5], PARAMETERS, seed)
     while engine.busy:
         engine.step()
-        keys, values = engine._cache._keys[0], engine._cache._values[0]
-        assert keys.shape[:3] == (3, 2, 16)
-        assert values.shape == (3, 2, keys.shape[3], 16)
-        places.append((keys.shape[3], keys.data_ptr(), values.data_ptr()))
+        keys, values = engine._cache._layers[0]
+        width = keys.shape[2]
+        assert keys.shape == values.shape == (3, 2, width, 16)
+        places.append((width, keys.data_ptr(), values.data_ptr()))
     assert [width for width, *_ in dict.fromkeys(places)] == [GROWTH, 2 * GROWTH]
 
 

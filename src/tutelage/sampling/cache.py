@@ -28,8 +28,7 @@ class SlotCache:
 
     def __init__(self, slots: int, columns: int) -> None:
         self.slots, self.columns = slots, columns
-        self._keys: dict[int, Tensor] = {}  # by layer, (slots, K, D, columns), as the product with a query reads them
-        self._values: dict[int, Tensor] = {}  # by layer, (slots, K, columns, D)
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}  # keys and values (slots, K, columns, D) of each
         self._slots_B = self._columns_B = torch.empty(0, dtype=torch.long)
         self._end = 0
 
@@ -43,43 +42,38 @@ class SlotCache:
     def update(self, key_BK1D: Tensor, value_BK1D: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Store the new column of each slot; returns all columns so far, some of which lie behind a slot's own text."""
         keys, values = self._at_least(layer, self._end, key_BK1D)
-        B = len(key_BK1D)
-        keys[self._slots_B, :, :, self._columns_B] = key_BK1D[:, :, 0]
+        keys[self._slots_B, :, self._columns_B] = key_BK1D[:, :, 0]
         values[self._slots_B, :, self._columns_B] = value_BK1D[:, :, 0]
-        return keys[:B, :, :, : self._end].transpose(2, 3), values[:B, :, : self._end]
+        B = len(key_BK1D)
+        return keys[:B, :, : self._end], values[:B, :, : self._end]
 
     def put(self, slots_P: Tensor, prompts: "PromptCache") -> None:
         """Prompts that passed the trunk, into a slot each. Behind a shorter one lies what its text will write over."""
-        for layer, (new_keys, new_values) in prompts.layers.items():
-            S = new_keys.shape[2]
-            keys, values = self._at_least(layer, S, new_keys)
-            keys[slots_P, :, :, :S] = new_keys.transpose(2, 3)
-            values[slots_P, :, :S] = new_values
+        for layer, new in prompts.layers.items():
+            S = new[0].shape[2]
+            for buffer, part in zip(self._at_least(layer, S, new[0]), new, strict=True):
+                buffer[slots_P, :, :S] = part
 
     def _at_least(self, layer: int, columns: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """The buffers of a layer, widened where they have fewer columns."""
-        _, K, _, D = like.shape
-        if layer not in self._keys:
-            self._keys[layer], self._values[layer] = (
-                like.new_empty(self.slots, K, D, 0),
-                like.new_empty(self.slots, K, 0, D),
-            )
-        missing = _whole_steps(columns) - self._keys[layer].shape[3]
+        if layer not in self._layers:
+            nothing = like.new_empty(self.slots, like.shape[1], 0, like.shape[3])
+            self._layers[layer] = nothing, nothing
+        keys, values = self._layers[layer]
+        missing = _whole_steps(columns) - keys.shape[2]
         if missing > 0:
             # Zeros: a column that is not shown has the weight 0, and 0 times what memory happens to hold may be NaN.
-            self._keys[layer] = F.pad(self._keys[layer], (0, missing))
-            self._values[layer] = F.pad(self._values[layer], (0, 0, 0, missing))
-        return self._keys[layer], self._values[layer]
+            self._layers[layer] = F.pad(keys, (0, 0, 0, missing)), F.pad(values, (0, 0, 0, missing))
+        return self._layers[layer]
 
     def copy(self, pairs: Sequence[tuple[int, int]], columns: int) -> None:
         """The first columns of slots into others, by pairs (from, to); no slot is in two pairs' ends."""
         if not pairs:
             return
-        device = next(iter(self._keys.values())).device
-        sources, targets = torch.tensor(pairs, device=device).T
-        for keys, values in zip(self._keys.values(), self._values.values(), strict=True):
-            keys[targets, :, :, :columns] = keys[sources, :, :, :columns]
-            values[targets, :, :columns] = values[sources, :, :columns]
+        for buffers in self._layers.values():
+            sources, targets = torch.tensor(pairs, device=buffers[0].device).T
+            for buffer in buffers:
+                buffer[targets, :, :columns] = buffer[sources, :, :columns]
 
 
 def _whole_steps(columns: int) -> int:
