@@ -133,10 +133,10 @@ class Trunk:
 
     @contextmanager
     def holding(self, folded: Folded) -> Iterator[None]:
-        """Within, the trunk computes by folded maps, without gradients."""
+        """Within, the trunk computes by folded maps; no tensor made there can ever take part in gradients."""
         self._hold(folded)
         try:
-            with torch.no_grad():
+            with torch.inference_mode():
                 yield
         finally:
             self._hold(None)

@@ -66,6 +66,7 @@ class SlotCache:
             self._layers[layer] = F.pad(keys, (0, 0, 0, missing)), F.pad(values, (0, 0, 0, missing))
         return self._layers[layer]
 
+    @torch.inference_mode()
     def copy(self, pairs: Sequence[tuple[int, int]], columns: int) -> None:
         """The first columns of slots into others, by pairs (from, to); no slot is in two pairs' ends."""
         if not pairs:
