@@ -45,7 +45,10 @@ class _Joint:
     def __call__(self, place: int, x: Tensor) -> Tensor:
         if x is not self._input:
             self._input, self._outputs = x, self._whole(x).split(self._widths, -1)
-        return self._outputs[place]
+        output = self._outputs[place]
+        if place == len(self._widths) - 1:  # the last of them; of a long prompt's states none should stay
+            self._input, self._outputs = None, ()
+        return output
 
 
 def product(weight_OI: Tensor, bias_O: Tensor | None) -> Product:
