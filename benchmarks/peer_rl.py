@@ -60,9 +60,10 @@ def single(options: Any) -> dict[str, Any]:
 
 def ppo(options: Any) -> dict[str, Any]:
     """Steps of TRL's PPO after the first, each on as many responses of as many tokens as ours: TRL draws one response
-    to a prompt, so that every prompt is given `SAMPLES` times."""
+    to a prompt, so that every prompt is given `SAMPLES` times. The value model has LoRA of its own, as ours has; TRL's
+    `peft_config` reaches the policy alone."""
     from datasets import Dataset
-    from peft import LoraConfig
+    from peft import LoraConfig, inject_adapter_in_model
     from transformers import AutoModelForSequenceClassification, TrainerCallback
     from trl.experimental.ppo import PPOConfig, PPOTrainer
 
@@ -71,6 +72,10 @@ def ppo(options: Any) -> dict[str, Any]:
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     scorers = [AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype) for _ in range(2)]
     policy = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    lora = {"r": RANK, "lora_alpha": 2 * RANK}
+    maps = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    inject_adapter_in_model(LoraConfig(**lora, target_modules=maps), scorers[1])
+    scorers[1].score.requires_grad_(True)
     prompts = json.loads((WORK / "prompts.json").read_text())[:PPO_PROMPTS]
     steps = options.steps + 1
     settings = PPOConfig(
@@ -92,7 +97,7 @@ def ppo(options: Any) -> dict[str, Any]:
         value_model=scorers[1], callbacks=[Clock()],
         train_dataset=Dataset.from_list([{"input_ids": ids} for ids in prompts for _ in range(SAMPLES)] * steps),
         eval_dataset=Dataset.from_list([{"input_ids": prompts[0]}]),
-        peft_config=LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM"),
+        peft_config=LoraConfig(**lora, target_modules=maps, task_type="CAUSAL_LM"),
     )  # fmt: skip
     trainer.train()
     seconds = ends[-1] - ends[0]

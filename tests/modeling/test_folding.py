@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tutelage.modeling.folding import product
+from tutelage.modeling import folding
+from tutelage.modeling.folding import Product, product, products
 from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk
 
@@ -24,6 +25,38 @@ def test_a_product_is_the_linear_map(dtype: torch.dtype, shape: tuple[int, ...],
     assert_same(
         ours.float(), F.linear(x, weight, bias if biased else None).float(), 1e-5 if dtype.itemsize == 4 else 1e-2
     )
+
+
+@pytest.mark.parametrize("biased", [(), (0, 1), (1,)], ids=str)
+def test_maps_that_are_given_the_same_input_are_the_linear_maps(biased: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(width, 24, generator=generator) for width in (40, 8)]
+    biases = [torch.randn(len(w), generator=generator) if place in biased else None for place, w in enumerate(weights)]
+    maps = products(weights, biases)
+    inputs = [torch.randn(2, 3, 24, generator=generator) for _ in range(2)]
+    with torch.no_grad():
+        for place, which in ((0, 0), (1, 0), (0, 1), (1, 1), (1, 0), (0, 1)):  # in turn, and out of it
+            expected = F.linear(inputs[which], weights[place], biases[place])
+            assert_same(maps[place](inputs[which]), expected)
+
+
+def test_a_layers_queries_keys_and_values_are_one_product(tiny: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def counted(weight_OI: torch.Tensor, bias_O: torch.Tensor | None) -> Product:
+        its = product(weight_OI, bias_O)
+
+        def call(x: torch.Tensor) -> torch.Tensor:
+            made.append(len(weight_OI))
+            return its(x)
+
+        return call
+
+    monkeypatch.setattr(folding, "product", counted)
+    with tiny.holding(tiny.fold(None)):
+        tiny.hidden_RLD(tiny.lay([Group((20,), ((30,),))]))
+    width, layers = tiny.width, tiny.model.config.num_hidden_layers
+    assert made == [2 * width, width, 2 * 2 * width, width] * layers  # half as many key heads; an MLP twice as wide
 
 
 @pytest.mark.parametrize("rank", [4, 0])

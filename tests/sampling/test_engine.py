@@ -14,6 +14,7 @@ from tutelage.modeling.encoding import DialogueFormat, Encoder
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.sampling import engine as module
+from tutelage.sampling.cache import GROWTH
 from tutelage.sampling.engine import Engine
 from tutelage.sampling.protocol import Sample, Sampler, Seed
 
@@ -132,16 +133,18 @@ def test_what_all_prompts_begin_with_passes_once(policy: Trunk, monkeypatch: pyt
         assert_same(samples[request], alone(policy, prompt, 3))
 
 
-def test_the_cache_is_sized_once(policy: Trunk) -> None:
+def test_the_cache_moves_only_when_a_text_needs_more_columns(policy: Trunk) -> None:
     engine = Engine(policy, "policy", slots=3, columns=100)
-    places = set()
-    for seed in range(12):
-        engine.submit(PROMPTS[seed % 5], PARAMETERS, seed)
+    places = []
+    for seed in range(12):  # the long prompt comes fifth
+        engine.submit(PROMPTS[(seed + 2) % 5], PARAMETERS, seed)
     while engine.busy:
         engine.step()
-        places.add(tuple(buffer.data_ptr() for buffer in engine._cache._keys.values()))
-    assert len(places) == 1
-    assert engine._cache._keys[0].shape == (3, 2, 16, 100)
+        keys, values = engine._cache._layers[0]
+        width = keys.shape[2]
+        assert keys.shape == values.shape == (3, 2, width, 16)
+        places.append((width, keys.data_ptr(), values.data_ptr()))
+    assert [width for width, *_ in dict.fromkeys(places)] == [GROWTH, 2 * GROWTH]
 
 
 def test_requests_of_different_parameters_share_a_batch(policy: Trunk) -> None:

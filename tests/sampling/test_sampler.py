@@ -129,20 +129,24 @@ def test_greedy_is_token_for_token_the_naive_decode(policy: Trunk) -> None:
 
 
 def generated(trunk: Trunk, prompts: Sequence[tuple[int, ...]], max_tokens: int) -> list[tuple[int, ...]]:
-    """What `transformers` generates greedily, one prompt after the other."""
+    """What `transformers` generates greedily, prompts of the same length together, so that nothing is padded."""
+    made: dict[tuple[int, ...], tuple[int, ...]] = {}
     trunk.model.set_attn_implementation("sdpa")
     try:
-        made = []
-        for prompt in prompts:
-            ids = torch.tensor([prompt])
+        for length in {len(prompt) for prompt in prompts}:
+            ids = torch.tensor([prompt for prompt in prompts if len(prompt) == length])
             both = trunk.model.generate(
                 input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=max_tokens,
                 pad_token_id=trunk.encoder.end,
             )  # fmt: skip
-            made.append(tuple(both[0, len(prompt) :].tolist()))
-        return made
+            made |= {tuple(row[:length]): up_to_end(row[length:], trunk.encoder.end) for row in both.tolist()}
+        return [made[prompt] for prompt in prompts]
     finally:
         trunk.model.set_attn_implementation("tutelage")
+
+
+def up_to_end(ids: list[int], end: int) -> tuple[int, ...]:
+    return tuple(ids[: ids.index(end) + 1] if end in ids else ids)
 
 
 def greedy(trunk: Trunk, prompts: Sequence[tuple[int, ...]], max_tokens: int, rows_at_once: int) -> list[Sample]:

@@ -60,8 +60,8 @@ class AdaptedLinear(nn.Module):
         if name in self.whole:
             whole_OI: Tensor = self.whole[name].data
             return whole_OI
-        update_OI = self.lora_B[name].float() @ self.lora_A[name].float()
-        return torch.add(self.base.weight.float(), update_OI, alpha=SCALE).to(self.base.weight)
+        factors = self.lora_B[name].data.float(), self.lora_A[name].data.float()
+        return torch.addmm(self.base.weight.float(), *factors, alpha=SCALE).to(self.base.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.folded is not None:

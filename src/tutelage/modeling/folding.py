@@ -1,10 +1,11 @@
 """A trunk's linear maps as decoding wants them: the adapter folded into the weights, for many products of few rows.
 
 On a CPU the library of matrix products (oneDNN) lays a weight out anew at each product, which takes as long as the
-product itself where it has few rows; here that is done once.
+product itself where it has few rows; here that is done once. Maps that are given the same input (a layer's queries,
+keys and values) are one product there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +23,32 @@ class Folded:
 
     layers: list[Product]
     head: Product
+
+
+def products(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> list[Product]:
+    """The maps of several weights (O, I) that are given one and the same input, one after the other."""
+    given = [bias for bias in biases if bias is not None]
+    if len(weights) == 1 or not _can_be_laid_out(weights[0]) or len(given) not in (0, len(biases)):
+        return [product(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+    joint = _Joint(product(torch.cat(list(weights)), torch.cat(given) if given else None), list(map(len, weights)))
+    return [partial(joint, place) for place in range(len(weights))]
+
+
+class _Joint:
+    """Several maps as one product, made when the first of them is given a new input."""
+
+    def __init__(self, whole: Product, widths: list[int]) -> None:
+        self._whole, self._widths = whole, widths
+        self._input: Tensor | None = None  # held, so that no other tensor can take its identity
+        self._outputs: Sequence[Tensor] = ()
+
+    def __call__(self, place: int, x: Tensor) -> Tensor:
+        if x is not self._input:
+            self._input, self._outputs = x, self._whole(x).split(self._widths, -1)
+        output = self._outputs[place]
+        if place == len(self._widths) - 1:  # the last of them; of a long prompt's states none should stay
+            self._input, self._outputs = None, ()
+        return output
 
 
 def product(weight_OI: Tensor, bias_O: Tensor | None) -> Product:

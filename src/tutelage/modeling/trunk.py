@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import repeat
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from tutelage.modeling.adapters import AdaptedLinear
 from tutelage.modeling.encoding import Encoder
-from tutelage.modeling.folding import Folded, Product, product
+from tutelage.modeling.folding import Folded, Product, product, products
 from tutelage.modeling.rows import Group, Rows, lay, packed_batches, token_batches
 from tutelage.plumbing.errors import InputError
 
@@ -112,15 +113,38 @@ class Trunk:
     def fold(self, adapter: str | None) -> Folded:
         """The linear maps with this adapter, as its weights are now, for the many small passes of decoding: the same
         numbers but for rounding. They take as much memory as the base's own weights, on a CPU also without adapter."""
-        layers = [product(layer.merged(adapter), layer.base.bias) for layer in self.adapted_layers]
-        return Folded(layers, product(self._lm_head.weight.data, None))
+        layers = self.adapted_layers
+        maps: dict[int, Product] = {}
+        for places in self._siblings:
+            group = [layers[place] for place in places]
+            made = products([layer.merged(adapter) for layer in group], [layer.base.bias for layer in group])
+            maps |= zip(places, made, strict=True)
+        return Folded([maps[place] for place in range(len(layers))], product(self._lm_head.weight.data, None))
+
+    @cached_property
+    def _siblings(self) -> list[list[int]]:
+        """The places of the adapted layers, those together that a pass gives one and the same input."""
+        given: list[tuple[int, Tensor]] = []
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, inputs, place=place: given.append((place, inputs[0])))
+            for place, layer in enumerate(self.adapted_layers)
+        ]
+        with torch.no_grad():
+            self.hidden_RLD(self.lay([Group((0,), ((0,),))]))
+        for hook in hooks:
+            hook.remove()
+        together: dict[int, list[int]] = {}
+        for place, x in given:
+            together.setdefault(id(x), []).append(place)
+        passed = {place for place, _ in given}
+        return [*together.values(), *([place] for place in range(len(hooks)) if place not in passed)]
 
     @contextmanager
     def holding(self, folded: Folded) -> Iterator[None]:
-        """Within, the trunk computes by folded maps, without gradients."""
+        """Within, the trunk computes by folded maps; no tensor made there can ever take part in gradients."""
         self._hold(folded)
         try:
-            with torch.no_grad():
+            with torch.inference_mode():
                 yield
         finally:
             self._hold(None)

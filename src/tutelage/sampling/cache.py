@@ -1,4 +1,4 @@
-"""Keys and values of the texts in the making, in buffers that are sized once, and how prompts get into them.
+"""Keys and values of the texts in the making, in buffers that grow with them, and how prompts get into them.
 
 A running text has a slot, and the key of its token t lies in column t: nothing is padded, so that a slot can be filled
 anew at any time. The models of `transformers` call `update` for each layer.
@@ -9,63 +9,76 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tutelage.modeling.rows import shared_beginning, token_batches
 from tutelage.modeling.trunk import Trunk
 
 PREFILL_TOKENS = 2048  # prompt tokens that pass the trunk at once
+GROWTH = 32  # columns that the buffers grow by
 
 
 class SlotCache:
     """The slots of the running batch, those in use first.
 
-    Keys lie with their columns last, as the product with a query reads them: otherwise that product copies them all at
-    every step.
+    The buffers are as wide as the longest text needs, in steps of a few columns: of keys and values that do not lie
+    side by side, as part of wider buffers', a matrix product makes copies at every step.
     """
 
     def __init__(self, slots: int, columns: int) -> None:
         self.slots, self.columns = slots, columns
-        self._keys: dict[int, Tensor] = {}  # by layer, (slots, K, D, columns)
-        self._values: dict[int, Tensor] = {}  # by layer, (slots, K, columns, D)
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}  # keys and values (slots, K, columns, D) of each
         self._slots_B = self._columns_B = torch.empty(0, dtype=torch.long)
         self._end = 0
 
-    def at(self, columns_B: Tensor, end: int) -> None:
-        """From now on `update` writes these columns of the slots 0…B-1 and shows their columns below `end`."""
+    def at(self, columns_B: Tensor, end: int) -> int:
+        """From now on `update` writes these columns of the slots 0…B-1. Returns how many columns it will show: those
+        below `end`, and some more."""
         self._slots_B = torch.arange(len(columns_B), device=columns_B.device)
-        self._columns_B, self._end = columns_B, end
+        self._columns_B, self._end = columns_B, _whole_steps(end)
+        return self._end
 
     def update(self, key_BK1D: Tensor, value_BK1D: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Store the new column of each slot; returns all columns so far, some of which lie behind a slot's own text."""
-        keys, values, B = self._keys[layer], self._values[layer], len(key_BK1D)
-        keys[self._slots_B, :, :, self._columns_B] = key_BK1D[:, :, 0]
+        keys, values = self._at_least(layer, self._end, key_BK1D)
+        keys[self._slots_B, :, self._columns_B] = key_BK1D[:, :, 0]
         values[self._slots_B, :, self._columns_B] = value_BK1D[:, :, 0]
-        return keys[:B, :, :, : self._end].transpose(2, 3), values[:B, :, : self._end]
+        B = len(key_BK1D)
+        return keys[:B, :, : self._end], values[:B, :, : self._end]
 
     def put(self, slots_P: Tensor, prompts: "PromptCache") -> None:
         """Prompts that passed the trunk, into a slot each. Behind a shorter one lies what its text will write over."""
-        for layer, (keys, values) in prompts.layers.items():
-            if layer not in self._keys:
-                self._make(layer, keys)
-            self._keys[layer][slots_P, :, :, : keys.shape[2]] = keys.transpose(2, 3)
-            self._values[layer][slots_P, :, : keys.shape[2]] = values
+        for layer, new in prompts.layers.items():
+            S = new[0].shape[2]
+            for buffer, part in zip(self._at_least(layer, S, new[0]), new, strict=True):
+                buffer[slots_P, :, :S] = part
 
-    def _make(self, layer: int, like: Tensor) -> None:
-        # Zeros: a column that is not shown has the weight 0, and 0 times what memory happens to hold may be NaN.
-        K, D = like.shape[1], like.shape[3]
-        self._keys[layer] = like.new_zeros(self.slots, K, D, self.columns)
-        self._values[layer] = like.new_zeros(self.slots, K, self.columns, D)
+    def _at_least(self, layer: int, columns: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The buffers of a layer, widened where they have fewer columns."""
+        if layer not in self._layers:
+            nothing = like.new_empty(self.slots, like.shape[1], 0, like.shape[3])
+            self._layers[layer] = nothing, nothing
+        keys, values = self._layers[layer]
+        missing = _whole_steps(columns) - keys.shape[2]
+        if missing > 0:
+            # Zeros: a column that is not shown has the weight 0, and 0 times what memory happens to hold may be NaN.
+            self._layers[layer] = F.pad(keys, (0, 0, 0, missing)), F.pad(values, (0, 0, 0, missing))
+        return self._layers[layer]
 
+    @torch.inference_mode()
     def copy(self, pairs: Sequence[tuple[int, int]], columns: int) -> None:
         """The first columns of slots into others, by pairs (from, to); no slot is in two pairs' ends."""
         if not pairs:
             return
-        device = next(iter(self._keys.values())).device
-        sources, targets = torch.tensor(pairs, device=device).T
-        for keys, values in zip(self._keys.values(), self._values.values(), strict=True):
-            keys[targets, :, :, :columns] = keys[sources, :, :, :columns]
-            values[targets, :, :columns] = values[sources, :, :columns]
+        for buffers in self._layers.values():
+            sources, targets = torch.tensor(pairs, device=buffers[0].device).T
+            for buffer in buffers:
+                buffer[targets, :, :columns] = buffer[sources, :, :columns]
+
+
+def _whole_steps(columns: int) -> int:
+    return -(-columns // GROWTH) * GROWTH
 
 
 class PromptCache:
@@ -115,5 +128,11 @@ def hidden_PSD(trunk: Trunk, cache: PromptCache, before: int, texts: Sequence[tu
     S = max(map(len, texts))
     ids_PS = torch.tensor([[*text, *[0] * (S - len(text))] for text in texts], device=trunk.device)
     positions_PS = torch.arange(before, before + S, device=trunk.device).expand(len(texts), -1)
-    causal_SL = torch.ones(S, before + S, dtype=torch.bool, device=trunk.device).tril(before)
-    return trunk.decode_BQD(ids_PS, positions_PS, causal_SL.expand(len(texts), 1, -1, -1), cache)
+    behind_SL = torch.ones(S, before + S, dtype=torch.bool, device=trunk.device).triu(before + 1)
+    mask_SL = unseen(behind_SL, trunk.dtype)
+    return trunk.decode_BQD(ids_PS, positions_PS, mask_SL.expand(len(texts), 1, -1, -1), cache)
+
+
+def unseen(which: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to attention's scores so that they do not count where `which` says so."""
+    return torch.zeros(which.shape, dtype=dtype, device=which.device).masked_fill_(which, float("-inf"))

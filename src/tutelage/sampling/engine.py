@@ -16,7 +16,7 @@ from torch import Tensor
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
-from tutelage.sampling.cache import SlotCache, prefill
+from tutelage.sampling.cache import SlotCache, prefill, unseen
 from tutelage.sampling.draft import Draft
 from tutelage.sampling.draw import draw
 from tutelage.sampling.protocol import Event, Seed
@@ -29,8 +29,8 @@ class Engine:
     """A `Sampler` on a trunk with one of its adapters (None: the bare base), as it is when the engine is made.
 
     `slots`: responses that run at once. `columns`: longest prompt with its response, in tokens. Memory is taken for
-    all of both, and for a copy of the weights with the adapter folded in. Several engines may share a trunk, each with
-    its adapter, as long as one thread calls them.
+    all slots, for as many columns as the longest text has needed, and for a copy of the weights with the adapter folded
+    in. Several engines may share a trunk, each with its adapter, as long as one thread calls them.
     """
 
     def __init__(self, trunk: Trunk, adapter: str | None = None, slots: int = 16, columns: int = 1024) -> None:
@@ -85,9 +85,8 @@ class Engine:
         device = self._trunk.device
         ids_B1 = torch.tensor([draft.ids[-1:] for draft in self._running], device=device)
         columns_B = torch.tensor([draft.length - 1 for draft in self._running], device=device)
-        end = max(draft.length for draft in self._running)
-        self._cache.at(columns_B, end)
-        mask_B11L = (torch.arange(end, device=device) <= columns_B[:, None])[:, None, None]
+        shown = self._cache.at(columns_B, max(draft.length for draft in self._running))
+        mask_B11L = unseen(torch.arange(shown, device=device) > columns_B[:, None], self._trunk.dtype)[:, None, None]
         return list(self._trunk.decode_BQD(ids_B1, columns_B[:, None], mask_B11L, self._cache)[:, 0])
 
     def _admit(self) -> list[Tensor]:
