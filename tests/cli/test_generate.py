@@ -47,6 +47,10 @@ def test_a_model_whose_lines_are_not_fit_fails_and_leaves_nothing(
 
 def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["data", "generate-prompts", "--model", "tiny-random", "--out", str(tmp_path / "p.jsonl")]
-    for option, said in ((["--count", "0"], "--count"), (["--top-p", "0"], "top_p"), (["--seed", "-1"], "--seed")):
+    for option, said in (
+        (["--count", "0"], "--count"),
+        (["--top-p", "0"], "--top-p must lie in (0, 1]"),
+        (["--seed", "-1"], "--seed"),
+    ):
         assert main([*command, *option]) == 2
         assert said in capsys.readouterr().err
