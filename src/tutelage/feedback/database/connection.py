@@ -122,8 +122,8 @@ def hold(session: Session, name: str) -> None:
 def changed(session: Session, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE; the number of its rows."""
     session.flush()
-    options = {"preserve_rowcount": True}
-    count: int = session.connection().execute(statement, values, execution_options=options).rowcount
+    executed = session.connection().execute(statement, values, execution_options={"preserve_rowcount": True})
+    count: int = executed.rowcount
     return count
 
 
