@@ -174,14 +174,16 @@ def test_whoever_finds_the_lock_taken_waits_and_then_gives_up(
     (tmp_path / "feedback.db").write_bytes(Path(sqlite_template).read_bytes())
     one, another = (Database(str(tmp_path / "feedback.db")) for _ in range(2))  # as two processes have it
     with ThreadPoolExecutor(1) as threads:
-        with one.writing():
+        with one.writing() as session:
+            session.connection()  # begins
             waiting = threads.submit(deploy, another)
             time.sleep(0.1)
             assert not waiting.done()
         waiting.result(10)
     monkeypatch.setattr(connection, "WAIT_FOR_LOCK", 0.05)
-    with one.writing(), pytest.raises(Unavailable, match="locked"), another.writing():
-        pytest.fail("two have the lock")
+    with one.writing() as session, pytest.raises(Unavailable, match="locked"), another.writing() as theirs:
+        session.connection()
+        theirs.connection()
     with another.writing() as session:
         assert session.scalar(select(func.count()).select_from(Snapshot)) == 2
     one.close()
