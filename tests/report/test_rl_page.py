@@ -84,6 +84,16 @@ def test_the_headline_claims_no_more_than_was_measured(run: Record) -> None:
     assert "nothing says whether that is real" in headline(findings(run["steps"]))
 
 
+def test_a_gap_that_grows_from_the_start_is_one_of_scale(run: Record) -> None:
+    for step in run["steps"]:
+        step["heldout_reward"] = 0.3 * step["kl"] - 2
+        step["reward"] = 0.9 * step["kl"] + 0.01 * (step["step"] % 3)
+    shows = findings(run["steps"])
+    assert shows["parting"]["low"] < 1
+    assert "from the start: the two share no scale" in headline(shows)
+    assert "not all that is gained" not in headline(shows)
+
+
 def test_the_page_loads_nothing_runs_nothing_and_its_ids_are_unique(html: str) -> None:
     page = Page(html)
     assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & set(page.tags)

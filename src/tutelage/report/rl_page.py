@@ -143,6 +143,10 @@ def slopes(shows: Record) -> list[str]:
 def _trust(found: Record | None) -> str:
     if found is None:
         return "It is not shown that the two part."
+    if found["low"] < 1:
+        return (
+            "The first rises faster than the second from the start: the two share no scale, so that this says little."
+        )
     return (
         f"From step {found['step']:.0f} on (95% interval {found['low']:.0f} to {found['high']:.0f}) the first rises "
         "faster than the second: not all that is gained there is seen by another judge."
