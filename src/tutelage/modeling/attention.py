@@ -74,13 +74,13 @@ def _compiled_flex() -> Any:
 def _decode(query_BH1D: Tensor, key_BKLD: Tensor, value_BKLD: Tensor, mask_B11L: Tensor | None, scale: float) -> Tensor:
     """One query a row. The G query heads that share a key head are laid as several queries of one head: on CPU this is
     some times faster than grouped scaled_dot_product_attention, which repeats the keys. Of many rows plain products are
-    faster still, the keys on their left, where oneDNN takes them as they lie."""
+    faster still."""
     B, H, _, D = query_BH1D.shape
     folded_BKGD = query_BH1D.view(B, key_BKLD.shape[1], -1, D)
     if B <= FEW_ROWS:
         out_BKGD = F.scaled_dot_product_attention(folded_BKGD, key_BKLD, value_BKLD, attn_mask=mask_B11L, scale=scale)
         return out_BKGD.view(B, H, 1, D)
-    scores_BKGL = (key_BKLD @ (folded_BKGD * scale).transpose(2, 3)).transpose(2, 3)
+    scores_BKGL = (folded_BKGD * scale) @ key_BKLD.transpose(2, 3)
     if mask_B11L is not None and mask_B11L.is_floating_point():
         scores_BKGL += mask_B11L
     elif mask_B11L is not None:
