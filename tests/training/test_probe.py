@@ -80,6 +80,10 @@ def test_contradictions_are_refused(tiny: Trunk, tmp_path: Path) -> None:
         PreferenceSettings(epochs=0)
     with pytest.raises(ValueError, match="epochs is 0"):
         PreferenceSettings(epochs=0, probe=1.0, eval_every=5)
+    with pytest.raises(ValueError, match="probe must be at least 0"):
+        PreferenceSettings(probe=math.nan)
+    with pytest.raises(ValueError, match="eval_every is 0"):
+        PreferenceSettings(patience=2)
     trained = train_preference_model(tiny, "pm", planted(20, 0), PROBED, seed=0)
     save_snapshot(tmp_path / "pm", tiny, "pm", PROBED.rank, trained.head, {})
     tiny.drop_adapter("pm")

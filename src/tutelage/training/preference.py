@@ -86,10 +86,12 @@ class PreferenceSettings:
             *(["epochs"] if not self.probe else []),
         )  # fmt: skip
         for name in ("rank", "eval_every", "patience", "probe", "epochs"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.eval_every and not self.epochs:
             raise ValueError("eval_every has no steps to stand between: epochs is 0")
+        if self.patience and not self.eval_every:
+            raise ValueError("patience has no measurements to count: eval_every is 0")
         if not 0 <= self.label_smoothing < 0.5:
             raise ValueError(f"label_smoothing must lie in [0, 0.5), not {self.label_smoothing}")
         if len(self.strength_labels) != 4 or not all(0.5 <= label <= 1 for label in self.strength_labels):

@@ -3,6 +3,7 @@
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -165,13 +166,58 @@ def test_a_turn_whose_choice_was_read_is_not_given(database: Database) -> None:
     deploy(database)
     me, other, third = worker(database), worker(database), worker(database)
     chat, turns = talk(database, me, 3)
+    count = 0
     while turn := given(database, other, seed=2):
+        count += 1
         assert turn.turn_id in turns
         turns = [later for later in turns if later > turn.turn_id]  # they hold what the earlier ones went on with
         pick(database, other, turn, "first")
+    assert count
     with database.writing() as session:
         Ratings(session, third).rate(chat, 3, key=new_key())
     assert given(database, third) is None
+
+
+def test_what_waits_for_a_judgment_is_not_given_away_by_a_later_turn_or_the_whole_dialogue(database: Database) -> None:
+    deploy(database)
+    me, reviewer, other = worker(database), worker(database, "reviewer"), worker(database)
+    chat = start(database, me)
+    hasty = ask(database, me, chat)
+    answer(database, me, hasty)
+    with acting(database, me) as mine:
+        mine.judge(hasty, "a", 1, key=new_key(), milliseconds=300)
+    judged(database, me, chat)
+    end(database, me, chat)
+    first = given(database, reviewer, "review", "too_fast")
+    assert first is not None
+    assert first.turn_id == hasty
+    assert given(database, reviewer, "review", "new_worker") is None  # the second turn's dialogue has the choice
+    with database.writing() as session:
+        assert OthersTurns(session, reviewer, "review").next(conversation=chat) == first
+    pick(database, reviewer, first, first.answers[0].text, "review")
+    later = given(database, reviewer, "review", "new_worker")
+    assert later is not None
+    assert later.turn_id > hasty
+    turn = given(database, other)
+    assert turn is not None
+    with database.reading() as session:
+        assert Ratings(session, other).next() is None
+    pick(database, other, turn, turn.answers[0].text)
+    with database.reading() as session:
+        assert Ratings(session, other).next() is not None
+
+
+def test_who_does_red_team_work_no_longer_is_not_shown_the_turn_that_they_began_on(database: Database) -> None:
+    deploy(database)
+    me, red = worker(database), worker(database)
+    talk(database, me, mode="red_team")
+    turn = given(database, red)
+    assert turn is not None
+    former = replace(red, roles=frozenset({"worker"}))
+    assert given(database, former) is None
+    with database.reading() as session:
+        assert OthersTurns(session, former, "overlap").given(turn.turn_id) is None
+        assert OthersTurns(session, red, "overlap").given(turn.turn_id) == turn
 
 
 def test_a_second_opinion_is_due_after_twenty_choices(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,9 +79,10 @@ class OthersTurns:
         """The turn that the principal has begun on, or another; None: none is left.
 
         Args:
-            conversation: only its turns, even those that others have been given.
+            conversation: only its turns, even those that others have been given; what was begun on there comes first,
+                whatever the reason.
         """
-        now = time.time()
+        now, modes = time.time(), self._open_to_me(modes)
         row = self._session.scalar(self._begun(reason, modes, conversation))
         if row is not None:
             row.lease = now + LEASE
@@ -118,7 +119,8 @@ class OthersTurns:
     def given(self, turn_id: int) -> BlindTurn | None:
         """A turn that the principal was given and has not judged; None: there is no such turn."""
         row = self._session.scalar(select(Assignment).where(*self._mine(turn_id), Assignment.done.is_(None)))
-        return None if row is None else self._shown(row)
+        turn = None if row is None else self._shown(row)
+        return turn if turn and self._open_to_me([turn.mode]) else None
 
     def judge(self, turn_id: int, side: Side, strength: int, *, key: str, milliseconds: int | None = None) -> int:
         """Store the principal's judgment of a turn that they were given; returns its id.
@@ -191,12 +193,10 @@ class OthersTurns:
                 Assignment.worker_id == self._principal.worker_id,
                 Assignment.purpose == self._purpose,
                 Assignment.done.is_(None),
-                Assignment.reason == reason,
+                Assignment.reason == reason if conversation is None else Conversation.id == conversation,
                 Conversation.mode.in_(modes),
             )
         )
-        if conversation is not None:
-            waiting = waiting.where(Conversation.id == conversation)
         return waiting.order_by(Assignment.id).limit(1)
 
     def _is_mine_to_take(self, turn_id: int, wanted: Select[int]) -> bool:
@@ -227,10 +227,11 @@ class OthersTurns:
             .where(
                 Turn.state == TurnState.JUDGED,
                 Conversation.state == ConversationState.ENDED,
-                Conversation.mode.in_(self._open_to_me(modes)),
+                Conversation.mode.in_(modes),
                 Conversation.worker_id != me,
                 ~exists().where(Assignment.turn_id == Turn.id, taken),
                 ~_knows_the_choice(me),
+                ~_would_tell(me),
                 _found_by(reason),
             )
         )
@@ -271,6 +272,15 @@ def _knows_the_choice(me: str) -> ColumnElement[bool]:
         later.ordinal > Turn.ordinal,
     )  # fmt: skip
     return or_(read, exists().where(Rating.conversation_id == Turn.conversation_id, Rating.worker_id == me))
+
+
+def _would_tell(me: str) -> ColumnElement[bool]:
+    """Whether a turn (of `Turn`) shows what an earlier one went on with that waits for the same person's judgment."""
+    earlier = aliased(Turn)
+    return exists().where(
+        Assignment.turn_id == earlier.id, Assignment.worker_id == me, Assignment.done.is_(None),
+        earlier.conversation_id == Turn.conversation_id, earlier.ordinal < Turn.ordinal,
+    )  # fmt: skip
 
 
 def _found_by(reason: CheckReason) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from tutelage.feedback.database.once import once
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.states import ConversationState
-from tutelage.feedback.database.tables import Conversation, Rating
+from tutelage.feedback.database.tables import Assignment, Conversation, Rating, Turn
 from tutelage.feedback.database.texts import LONGEST_COMMENT, written
 from tutelage.feedback.database.thread import Thread, thread_of
 
@@ -44,11 +44,21 @@ class Ratings:
         mine = select(Rating.id).where(
             Rating.conversation_id == Conversation.id, Rating.worker_id == self._principal.worker_id
         )
+        # It shows what its turns went on with: not to who is yet to choose.
+        waiting = (
+            select(Assignment.turn_id)
+            .join(Turn, Turn.id == Assignment.turn_id)
+            .where(
+                Turn.conversation_id == Conversation.id, Assignment.worker_id == self._principal.worker_id,
+                Assignment.done.is_(None),
+            )
+        )  # fmt: skip
         open_to_me = select(Conversation).where(
             Conversation.state == ConversationState.ENDED,
             Conversation.mode.in_(RATED_MODES),
             Conversation.worker_id != self._principal.worker_id,
             ~mine.exists(),
+            ~waiting.exists(),
         )
         row = self._session.scalar(open_to_me.order_by(count, Conversation.created).limit(1))
         return None if row is None else thread_of(self._session, row).kept()
