@@ -176,9 +176,10 @@ def test_whoever_finds_the_lock_taken_waits_and_then_gives_up(
             assert not waiting.done()
         waiting.result(10)
     monkeypatch.setattr(connection, "WAIT_FOR_LOCK", 0.05)
-    with one.writing() as session, pytest.raises(Unavailable, match="locked"), another.writing() as theirs:
+    with one.writing() as session:
         session.connection()
-        theirs.connection()
+        with pytest.raises(Unavailable, match="locked"), another.writing() as theirs:
+            theirs.connection()
     with another.writing() as session:
         assert session.scalar(select(func.count()).select_from(Snapshot)) == 2
     one.close()
