@@ -249,8 +249,8 @@ class Access:
             versions: the present version of each interface's consent.
         """
         now = time.time()
-        asked: dict[str, object] = {"token": token_hash(token), "now": now, "idle_since": now - LOGIN_IDLE}
-        asked |= versions
+        asked: dict[str, object] = {str(interface): version for interface, version in versions.items()}
+        asked |= {"token": token_hash(token), "now": now, "idle_since": now - LOGIN_IDLE}
         found = self._session.execute(_HOLDER, asked).mappings().one_or_none()
         if found is None:
             return None
