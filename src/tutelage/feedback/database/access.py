@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, select, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.audit import Audit
@@ -107,7 +107,7 @@ def _has_role(role: Role) -> ColumnElement[bool]:
 
 def _consented(interface: Interface) -> ColumnElement[bool]:
     """To the version that is given under the interface's name."""
-    version = bindparam(interface, None)
+    version: BindParameter[str | None] = bindparam(interface, None)
     same = (Consent.worker_id == Worker.id, Consent.interface == interface, Consent.version == version)
     return exists().where(*same).label(f"consented to {interface}")
 
@@ -249,7 +249,7 @@ class Access:
             versions: the present version of each interface's consent.
         """
         now = time.time()
-        asked = {"token": token_hash(token), "now": now, "idle_since": now - LOGIN_IDLE, **versions}
+        asked = {"token": token_hash(token), "now": now, "idle_since": now - LOGIN_IDLE} | dict(versions)
         found = self._session.execute(_HOLDER, asked).mappings().one_or_none()
         if found is None:
             return None
