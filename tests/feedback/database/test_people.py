@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import event, select, update
 
 from tutelage.dialogue import SamplingParameters
+from tutelage.feedback.database import access
 from tutelage.feedback.database.access import LOCK_AFTER, Access, secret, sign_in
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.deployment import Deployment
+from tutelage.feedback.database.passwords import is_password
 from tutelage.feedback.database.planning import meetings
 from tutelage.feedback.database.principal import SYSTEM, Principal
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
@@ -127,6 +129,7 @@ def refusals(database: Database) -> dict[str, tuple[str, str]]:
             Access(session).set_password(someone.worker_id, login, PASSWORD)
     with database.writing() as session:
         session.execute(update(Credential).where(Credential.login == "bea").values(locked_until=time.time() + 3600))
+    sign_in(database, "nobody", PASSWORD)  # the audit chain begins but once
     return {"known": ("ada", "a wrong password"), "nobody's": ("eve", PASSWORD), "locked": ("bea", PASSWORD)}
 
 
@@ -146,6 +149,25 @@ def test_a_refusal_takes_the_same_steps_whoever_it_is_about(
         taken[case] = list(steps)
     assert any(step.startswith("UPDATE credentials") for step in taken["known"])
     assert taken["known"] == taken["nobody's"] == taken["locked"]
+    with database.reading() as session:  # a right password, too, is refused while its name is locked
+        noted = session.scalars(select(AuditEntry).order_by(AuditEntry.number.desc()).limit(3)).all()
+    assert [entry.action for entry in noted] == ["refused sign-in"] * 3
+
+
+def test_a_password_that_is_changed_while_it_is_looked_at_lets_nobody_in(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    someone = worker(database)
+    with database.writing() as session:
+        Access(session).set_password(someone.worker_id, "ada", PASSWORD)
+
+    def slowly(password: str, stored: str | None) -> bool:
+        with database.writing() as session:
+            Access(session).set_password(someone.worker_id, "ada", "another horse battery")
+        return is_password(password, stored)
+
+    monkeypatch.setattr(access, "is_password", slowly)
+    assert sign_in(database, "ada", PASSWORD) is None
 
 
 @pytest.mark.hard

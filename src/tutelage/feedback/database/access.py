@@ -249,8 +249,7 @@ class Access:
             versions: the present version of each interface's consent.
         """
         now = time.time()
-        asked: dict[str, object] = {str(interface): version for interface, version in versions.items()}
-        asked |= {"token": token_hash(token), "now": now, "idle_since": now - LOGIN_IDLE}
+        asked = {"token": token_hash(token), "now": now, "idle_since": now - LOGIN_IDLE} | dict(versions)
         found = self._session.execute(_HOLDER, asked).mappings().one_or_none()
         if found is None:
             return None
@@ -316,14 +315,14 @@ def sign_in(database: Database, login: str, password: str) -> str | None:
     with database.writing() as session:
         row = session.scalar(named.with_for_update())
         locked = row is not None and row.locked_until > time.time()
-        if right and row is not None and not locked:
+        if right and row is not None and not locked and row.password_hash == stored:  # not changed meanwhile
             row.failures, row.locked_until = 0, 0.0
             return Access(session).open_login(row.worker_id)
-        _note_wrong(session, name, row, locked)
+        _note_refused(session, name, row, locked)
         return None
 
 
-def _note_wrong(session: Session, name: str, row: Credential | None, locked: bool) -> None:
+def _note_refused(session: Session, name: str, row: Credential | None, locked: bool) -> None:
     failures, until = (row.failures, row.locked_until) if row else (0, 0.0)
     if not locked:
         failures += 1
@@ -332,4 +331,4 @@ def _note_wrong(session: Session, name: str, row: Credential | None, locked: boo
     same = update(Credential).where(Credential.login == name)
     changed(session, same.values(failures=failures, locked_until=until))
     who = row.worker_id if row else "nobody"
-    Audit(session).append(who, "wrong password", f"worker {who}", {"failures": failures})
+    Audit(session).append(who, "refused sign-in", f"worker {who}", {"failures": failures})

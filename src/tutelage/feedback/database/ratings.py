@@ -36,7 +36,8 @@ class Ratings:
         self._principal = principal
 
     def next(self) -> Thread | None:
-        """The finished dialogue of another with the fewest ratings that the principal has not rated; None: none left.
+        """The finished dialogue of another with the fewest ratings that the principal has not rated and of which they
+        have no turn to judge; None: none left.
 
         Its answers and choices are left out: of every turn there is only what the thread kept.
         """
