@@ -137,11 +137,11 @@ class Person:
 
 @contextmanager
 def counted(database: Database) -> Iterator[list[str]]:
-    """The statements that are executed within."""
+    """The statements that are executed within, but for those that only say how a transaction is to be."""
     statements: list[str] = []
 
     def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(("BEGIN", "PRAGMA")):
+        if not statement.startswith(("BEGIN", "PRAGMA", "SET LOCAL")):
             statements.append(statement)
 
     event.listen(database.engine, "before_cursor_execute", note)

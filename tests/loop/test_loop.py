@@ -194,7 +194,7 @@ def _killed_in(run: Path, stage: str, command: list[str], wait: float) -> bool:
     """Kill the run so many seconds after a stage has begun; whether it was not yet done."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not list(run.glob(f".{stage}.*.part")):
-        time.sleep(0.005)
+        time.sleep(0.001)
     assert process.poll() is None, f"{stage} was never seen in the making"
     time.sleep(wait)
     os.kill(process.pid, signal.SIGKILL)
