@@ -13,9 +13,10 @@ import torch
 from tutelage.corpus.rules import DropCounts
 from tutelage.corpus.sources import read_comparisons
 from tutelage.dialogue import Comparison
-from tutelage.modeling.base import EMBEDDED, embedded_directory, load_base
+from tutelage.modeling.base import embedded_directory, load_base
 from tutelage.modeling.encoding import DialogueFormat
 from tutelage.modeling.heads import ScoreHead
+from tutelage.modeling.hub import EMBEDDED
 from tutelage.modeling.passes import branch_logprobs, closed, score_branches
 from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk

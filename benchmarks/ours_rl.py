@@ -11,9 +11,10 @@ from ours_pm import WORK, matmul_peak, timed
 
 from tutelage.corpus.prompts import load_prompts
 from tutelage.dialogue import SamplingParameters
-from tutelage.modeling.base import EMBEDDED, embedded_directory, load_base
+from tutelage.modeling.base import embedded_directory, load_base
 from tutelage.modeling.encoding import DialogueFormat
 from tutelage.modeling.heads import ScoreHead
+from tutelage.modeling.hub import EMBEDDED
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.machine import keep_freed_memory, peak_memory_bytes
 from tutelage.sampling.engine import Engine

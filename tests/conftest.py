@@ -18,8 +18,9 @@ from typing import NoReturn
 import pytest
 import torch
 
-from tutelage.modeling.base import EMBEDDED, TINY, load_base
+from tutelage.modeling.base import load_base
 from tutelage.modeling.encoding import DialogueFormat
+from tutelage.modeling.hub import EMBEDDED, TINY
 from tutelage.modeling.trunk import Trunk
 
 # The tests' matrices are small: a second thread brings nothing, and waits for its core where another process has it.

@@ -10,7 +10,7 @@ import pytest
 from tutelage.cli.chat import follow, human_turns
 from tutelage.cli.main import main
 from tutelage.dialogue import SamplingParameters
-from tutelage.modeling.base import TINY
+from tutelage.modeling.hub import TINY
 from tutelage.modeling.trunk import Trunk
 from tutelage.report.plain import cleaned
 from tutelage.sampling.engine import Engine

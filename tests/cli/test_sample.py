@@ -9,8 +9,9 @@ import torch
 
 from tutelage.cli.main import main
 from tutelage.corpus.records import prompt_from_record, response_from_record
-from tutelage.modeling.base import TINY, load_base
+from tutelage.modeling.base import load_base
 from tutelage.modeling.encoding import DialogueFormat
+from tutelage.modeling.hub import TINY
 from tutelage.modeling.snapshot import save_snapshot
 from tutelage.plumbing.files import read_jsonl
 

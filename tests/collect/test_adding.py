@@ -19,8 +19,8 @@ from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.principal import SYSTEM
 from tutelage.feedback.database.tables import Snapshot
-from tutelage.modeling.base import TINY
 from tutelage.modeling.heads import ScoreHead
+from tutelage.modeling.hub import TINY
 from tutelage.modeling.snapshot import save_snapshot
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError

@@ -29,8 +29,9 @@ from transformers import (
 )
 
 from tutelage.modeling import base
-from tutelage.modeling.base import EMBEDDED, TINY, check_rows, embedded_directory, load_base
+from tutelage.modeling.base import check_rows, embedded_directory, load_base
 from tutelage.modeling.encoding import DialogueFormat
+from tutelage.modeling.hub import EMBEDDED, TINY
 from tutelage.modeling.rows import Group, lay
 from tutelage.modeling.tiny import tiny_tokenizer
 from tutelage.modeling.trunk import Trunk

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tutelage.modeling.base import TINY, load_base
+from tutelage.modeling.base import load_base
 from tutelage.modeling.encoding import DialogueFormat
 from tutelage.modeling.heads import ScoreHead
+from tutelage.modeling.hub import TINY
 from tutelage.modeling.passes import branch_logprobs
 from tutelage.modeling.policy import load_policy
 from tutelage.modeling.rows import Group

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from tutelage.corpus.prompts import load_prompts
 from tutelage.dialogue import Prompt, SamplingParameters
-from tutelage.modeling.base import EMBEDDED, load_base
+from tutelage.modeling.base import load_base
 from tutelage.modeling.encoding import DialogueFormat
+from tutelage.modeling.hub import EMBEDDED
 from tutelage.modeling.passes import branch_logprobs
 from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk

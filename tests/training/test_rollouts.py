@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tutelage.dialogue import Finish, Response, SamplingParameters
-from tutelage.modeling.base import TINY, load_base
+from tutelage.modeling.base import load_base
 from tutelage.modeling.encoding import DialogueFormat
+from tutelage.modeling.hub import TINY
 from tutelage.modeling.passes import score_branches, score_with_features
 from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk

@@ -9,8 +9,9 @@ import torch
 
 from tutelage.corpus.hhh import hhh_prompt
 from tutelage.dialogue import Dialogue, Message, Prompt, Response
-from tutelage.modeling.base import TINY, load_base
+from tutelage.modeling.base import load_base
 from tutelage.modeling.encoding import DialogueFormat, Encoder
+from tutelage.modeling.hub import TINY
 from tutelage.modeling.tiny import tiny_tokenizer
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError

@@ -53,7 +53,8 @@ def examine(directory: Path) -> dict[str, Any]:
     """What this machine has; speeds are measured in half a second each."""
     import torch
 
-    from tutelage.modeling.base import EMBEDDED, cache_directory
+    from tutelage.modeling.base import cache_directory
+    from tutelage.modeling.hub import EMBEDDED
 
     return {
         "tutelage": __version__,

@@ -97,7 +97,7 @@ class Shield:
 
         try:
             await self.app(scope, receive, guarded)
-        except Exception:
+        except Exception:  # the outermost guard: whatever broke is in the log, and the browser gets an answer
             LOG.exception("%s %s failed", scope["method"], _route(scope))
             if not status:
                 await PlainTextResponse("Something broke on our side. Please try again.", 500)(scope, receive, guarded)

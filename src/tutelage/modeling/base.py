@@ -14,9 +14,7 @@ from transformers import logging as transformers_logging
 
 from tutelage.modeling import attention
 from tutelage.modeling.encoding import DialogueFormat, Encoder
-from tutelage.modeling.hub import EMBEDDED as EMBEDDED
-from tutelage.modeling.hub import TINY as TINY
-from tutelage.modeling.hub import not_there, require_there
+from tutelage.modeling.hub import EMBEDDED, TINY, not_there, require_there
 from tutelage.modeling.rows import Group
 from tutelage.modeling.tiny import tiny_tokenizer
 from tutelage.modeling.trunk import Trunk

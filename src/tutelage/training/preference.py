@@ -129,8 +129,8 @@ def train_preference_model(
     The adapter is made anew on the trunk, or begins as that of `initial`, the snapshot of a preference model of the
     same rank, layers and pooling (one that was pretrained on votes, say), and so does the head; without one the head
     begins at zero, or as a linear probe of the untouched trunk. Training goes on from the last checkpoint if there is
-    one: on CPU to the same bits as without a break. Scores are shifted to mean 0 over
-    the responses to the first `REFERENCE_GROUPS` prompts, without rescaling, so that ΔElo = 174·Δscore holds.
+    one: on CPU to the same bits as without a break. Scores are shifted to mean 0 over the responses to the first
+    `REFERENCE_GROUPS` prompts, without rescaling, so that ΔElo = 174·Δscore holds.
 
     Raises:
         InputError: nothing to train on, or a checkpoint of another training.
@@ -224,10 +224,8 @@ def _probe(
     gap_P = gaps_PF @ weights_F.float()
     zero_P = torch.zeros_like(gap_P)
     loss = preference_loss(gap_P, zero_P, labels_P, weights_P)
-    return {
-        "step": 0, "loss": float(loss.total) / loss.count, "accuracy": _right(gap_P, zero_P) / len(gap_P),
-        "pairs": len(gap_P), "gradient_norm": 0.0, "rate": 0.0,
-    }  # fmt: skip
+    right = _right(gap_P, zero_P) / len(gap_P)
+    return {"step": 0, "loss": float(loss.total) / loss.count, "accuracy": right, "pairs": len(gap_P)}
 
 
 def _go_on(

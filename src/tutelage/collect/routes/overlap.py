@@ -5,14 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
 
+from tutelage.collect.blind import judge_blind
 from tutelage.collect.caps import must_rest
 from tutelage.collect.forms import BlindForm, Keyed, Sent, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
-from tutelage.collect.words import MODES, choice_of
+from tutelage.collect.words import MODES
 from tutelage.feedback.database.others import OthersTurns
-from tutelage.feedback.database.refusals import Conflict, NotFound
+from tutelage.feedback.database.refusals import NotFound
 from tutelage.feedback.database.tables import Mode
 
 router = APIRouter(route_class=GatedRoute)
@@ -47,14 +48,7 @@ def show(request: Request, turn: TurnId) -> HTMLResponse:
 
 @router.post("/overlap/turns/{turn}/judgment")
 def judge(request: Request, turn: TurnId, form: Annotated[BlindForm, Form()]) -> Response:
-    """Store it; one that stands already stays as it is."""
-    side, strength = choice_of(form.position)
-    try:
-        with site_of(request).database.writing() as session:
-            others = OthersTurns(session, principal_of(request), "overlap")
-            others.judge(turn, side, strength, key=form.key, milliseconds=form.milliseconds)
-    except Conflict:
-        pass
+    judge_blind(request, "overlap", turn, form)
     return go("/home")
 
 

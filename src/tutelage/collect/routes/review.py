@@ -7,13 +7,14 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field, StringConstraints
 
+from tutelage.collect.blind import judge_blind
 from tutelage.collect.deciding import decide
 from tutelage.collect.forms import BlindForm, ConversationId, Keyed, Sent, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.security import safe_path
 from tutelage.collect.site import site_of
-from tutelage.collect.words import MODES, REPORT_REASONS, choice_of
+from tutelage.collect.words import MODES, REPORT_REASONS
 from tutelage.feedback.database.others import OthersTurns
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.reviews import Reviews, SubjectKind
@@ -102,13 +103,7 @@ def show(request: Request, turn: TurnId) -> HTMLResponse:
 @router.post("/review/turns/{turn}/judgment")
 def judge(request: Request, turn: TurnId, form: Annotated[BlindForm, Form()]) -> RedirectResponse:
     """The reviewer's own judgment; one that stands already is shown as it stands."""
-    side, strength = choice_of(form.position)
-    try:
-        with site_of(request).database.writing() as session:
-            others = OthersTurns(session, principal_of(request), "review")
-            others.judge(turn, side, strength, key=form.key, milliseconds=form.milliseconds)
-    except Conflict:
-        pass
+    judge_blind(request, "review", turn, form)
     return go("/review/turns/{turn}", turn=turn)
 
 
