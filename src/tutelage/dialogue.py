@@ -14,6 +14,9 @@ Question = Literal["more_helpful", "more_harmful"]
 Side = Literal["a", "b"]
 Finish = Literal["stop", "length", "cancelled"]
 
+# Asked for every record: `get_args` itself costs a tenth of an export.
+_ROLES, _KINDS, _QUESTIONS, _SIDES = get_args(Role), get_args(Kind), get_args(Question), get_args(Side)
+
 STRENGTHS = (1, 2, 3, 4)  # 1 = "barely", which the paper drops before training (section 2.2); 4 = "much"
 
 
@@ -25,7 +28,7 @@ class Message:
     text: str
 
     def __post_init__(self) -> None:
-        if self.role not in get_args(Role):
+        if self.role not in _ROLES:
             raise ValueError(f"role must be 'human' or 'assistant', not {self.role!r}")
         if not self.text.strip():
             raise ValueError(f"the {self.role} turn is empty")
@@ -150,9 +153,9 @@ class Judgment:
     time: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.question not in get_args(Question):
-            raise ValueError(f"question must be one of {get_args(Question)}, not {self.question!r}")
-        if self.side not in get_args(Side):
+        if self.question not in _QUESTIONS:
+            raise ValueError(f"question must be one of {_QUESTIONS}, not {self.question!r}")
+        if self.side not in _SIDES:
             raise ValueError(f"side must be 'a' or 'b', not {self.side!r}")
         if self.strength not in STRENGTHS:
             raise ValueError(f"strength must be 1 (barely) to 4 (much), not {self.strength!r}")
@@ -176,7 +179,7 @@ class Comparison:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
+        if self.kind not in _KINDS:
             raise ValueError(f"kind must be 'helpful' or 'harmless', not {self.kind!r}")
         if not self.chosen.text.strip() or not self.rejected.text.strip():
             raise ValueError("a compared response is empty")

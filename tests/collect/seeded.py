@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.connection import Database
@@ -48,6 +48,9 @@ def seed(database: Database, judgments: int, workers: int = 200) -> list[str]:
             talk = _Talk(draw, ids, begun, range(first, min(first + BATCH, judgments)), judgments)
             for table, rows in talk.rows():
                 _insert(session, table, rows)
+    # PostgreSQL looks at a table that has grown within a minute by itself, and then plans for its size.
+    with database.writing() as session:
+        session.execute(text("ANALYZE"))
     return ids
 
 

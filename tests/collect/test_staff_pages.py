@@ -236,9 +236,10 @@ def test_an_exclusion_stands_until_it_is_taken_back(database: Database) -> None:
 
 def test_a_stop_needs_a_reason_and_is_in_the_log(database: Database) -> None:
     admin = Staff(database, "admin")
-    admin.open("/admin/deployment")
-    admin.send("/admin/deployment/s1", switch="stopped", reason="  ")
-    assert admin.status == 422
+    for nothing in ("  ", "\x1f", "\u3000"):
+        admin.open("/admin/deployment")
+        admin.send("/admin/deployment/s1", switch="stopped", reason=nothing)
+        assert admin.status == 422
     admin.open("/admin/deployment")
     admin.send("/admin/deployment/s1", switch="stopped", reason="insults people")
     assert "insults people" in admin.html

@@ -3,10 +3,11 @@
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tutelage.collect.words import POSITIONS
 from tutelage.feedback.database.once import LONGEST_KEY
+from tutelage.feedback.database.texts import LONGEST_COMMENT
 
 
 class Sent(BaseModel):
@@ -29,6 +30,9 @@ class BlindForm(Keyed):
     position: Annotated[int, Field(ge=1, le=POSITIONS)]
     milliseconds: Annotated[int, Field(ge=0, le=10**9)] | None = None
 
+
+# Stripped as the database's floor does it: what pydantic itself strips leaves \x1c to \x1f, which are blanks to Python.
+Reason = Annotated[str, AfterValidator(str.strip), Field(min_length=1, max_length=LONGEST_COMMENT)]
 
 LARGEST_TURN = 2**31 - 1
 

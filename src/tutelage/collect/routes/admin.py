@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from tutelage.collect.deciding import decide
-from tutelage.collect.forms import Keyed, WorkerId
+from tutelage.collect.forms import Keyed, Reason, WorkerId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
@@ -23,7 +23,6 @@ from tutelage.feedback.database.overview import Overview
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.reviews import Reviews
 from tutelage.feedback.database.tables import Role, WorkerStatus
-from tutelage.feedback.database.texts import LONGEST_COMMENT
 from tutelage.feedback.database.workers import Workers
 
 router = APIRouter(route_class=GatedRoute)
@@ -40,7 +39,6 @@ FAULTS_SHOWN = 20
 DAY = 86400.0
 OWN = "You cannot lock yourself out; another admin can."
 
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
 SnapshotName = Annotated[str, Path(pattern=r"^[^\x00]+$", max_length=200)]
 LastWorker = Annotated[str, Query(pattern="^[0-9a-f]{16}$")]
 EntryNumber = Annotated[int, Query(ge=1, le=2**31 - 1)]

@@ -5,11 +5,11 @@ from typing import Annotated, NamedTuple, get_args
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from tutelage.collect.blind import judge_blind
 from tutelage.collect.deciding import decide
-from tutelage.collect.forms import BlindForm, ConversationId, Keyed, Sent, TurnId
+from tutelage.collect.forms import BlindForm, ConversationId, Keyed, Reason, Sent, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.security import safe_path
@@ -61,7 +61,7 @@ class SampleForm(Keyed):
 class ExclusionForm(Keyed):
     kind: SubjectKind
     subject: Annotated[str, Field(pattern="^[0-9a-f]{1,16}$")]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
+    reason: Reason
     back: str = "/review"
 
 
