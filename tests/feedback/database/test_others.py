@@ -165,7 +165,7 @@ def test_a_conversation_is_read_before_it_is_judged_without_what_was_chosen(data
 def test_a_turn_whose_choice_was_read_is_not_given(database: Database) -> None:
     deploy(database)
     me, other, third = worker(database), worker(database), worker(database)
-    chat, turns = talk(database, me, 3)
+    _, turns = talk(database, me, 3)
     count = 0
     while turn := given(database, other, seed=2):
         count += 1
@@ -174,7 +174,7 @@ def test_a_turn_whose_choice_was_read_is_not_given(database: Database) -> None:
         pick(database, other, turn, "first")
     assert count
     with database.writing() as session:
-        Ratings(session, third).rate(chat, 3, key=new_key())
+        assert Ratings(session, third).next() is not None  # read, and not rated
     assert given(database, third) is None
 
 
@@ -200,10 +200,10 @@ def test_what_waits_for_a_judgment_is_not_given_away_by_a_later_turn_or_the_whol
     assert later.turn_id > hasty
     turn = given(database, other)
     assert turn is not None
-    with database.reading() as session:
+    with database.writing() as session:
         assert Ratings(session, other).next() is None
     pick(database, other, turn, turn.answers[0].text)
-    with database.reading() as session:
+    with database.writing() as session:
         assert Ratings(session, other).next() is not None
 
 
@@ -348,6 +348,7 @@ def test_a_finished_dialogue_is_rated_once_by_others(database: Database) -> None
         shown = Ratings(session, other).next()
         assert shown is not None
         assert (shown.id, shown.turns[0].answers, shown.turns[0].went_on_with) == (chat, None, "first")
+        assert Ratings(session, other).next() == shown
         Ratings(session, other).rate(chat, 5, "helpful indeed", key=new_key())
         assert Ratings(session, other).next() is None
         with pytest.raises(Conflict):

@@ -16,7 +16,8 @@ from tutelage.plumbing.errors import InputError
 from .flow import deploy
 from .many import collect
 
-FILES = {"exports", "imports", "imported_comparisons"}  # tables of the last migration
+LATER = {"exports", "imports", "imported_comparisons", "readings"}  # tables of the migrations behind TALK
+TALK = "0002"
 
 
 def rows(database: Database) -> dict[str, tuple[int, int]]:
@@ -64,8 +65,8 @@ def test_up_down_and_up_again_keeps_every_row(database: Database, judgments: int
     deploy(database)
     collect(database, judgments)
     before = rows(database)
-    downgrade(database, revisions()[-2])
-    assert rows(database) == {name: content for name, content in before.items() if name not in FILES}
+    downgrade(database, TALK)
+    assert rows(database) == {name: content for name, content in before.items() if name not in LATER}
     upgrade(database)
     assert rows(database) == before
     assert before["judgments"][0] == judgments

@@ -56,6 +56,6 @@ def rate(request: Request, conversation: ConversationId, form: Annotated[Dialogu
 
 
 def _rate_page(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:
-    with site_of(request).database.reading() as session:
+    with site_of(request).database.writing() as session:
         thread = Ratings(session, principal_of(request)).next()
     return page(request, "rate.html.j2", status, thread=thread, problem=problem)

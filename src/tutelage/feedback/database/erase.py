@@ -24,6 +24,7 @@ from tutelage.feedback.database.tables import (
     Note,
     Qualification,
     Rating,
+    Reading,
     Response,
     Review,
     Turn,
@@ -78,6 +79,7 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
         )),
         "flags": _delete(session, Flag, or_(Flag.conversation_id.in_(theirs), Flag.worker_id == worker_id)),
         "ratings": _delete(session, Rating, or_(Rating.conversation_id.in_(theirs), Rating.worker_id == worker_id)),
+        "readings": _delete(session, Reading, or_(Reading.conversation_id.in_(theirs), Reading.worker_id == worker_id)),
     }  # fmt: skip
     edits = (Response.turn_id.in_(turns), Response.edited_from.is_not(None))
     changed(session, delete(Response).where(*edits))

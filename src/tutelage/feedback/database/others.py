@@ -26,6 +26,7 @@ from tutelage.feedback.database.tables import (
     Mode,
     Purpose,
     Rating,
+    Reading,
     Response,
     Turn,
     Worker,
@@ -265,13 +266,16 @@ class OthersTurns:
 
 def _knows_the_choice(me: str) -> ColumnElement[bool]:
     """Whether somebody has read what a turn (of `Turn`, `Conversation`) went on with: as a part of a later one that
-    they were given, or of the dialogue that they rated."""
+    they were given, or of the whole dialogue, to rate it."""
     later = aliased(Turn)
     read = exists().where(
         Assignment.turn_id == later.id, Assignment.worker_id == me, later.conversation_id == Turn.conversation_id,
         later.ordinal > Turn.ordinal,
     )  # fmt: skip
-    return or_(read, exists().where(Rating.conversation_id == Turn.conversation_id, Rating.worker_id == me))
+    whole = (
+        exists().where(kind.conversation_id == Turn.conversation_id, kind.worker_id == me) for kind in (Reading, Rating)
+    )
+    return or_(read, *whole)
 
 
 def _would_tell(me: str) -> ColumnElement[bool]:

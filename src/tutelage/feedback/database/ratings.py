@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
+from tutelage.feedback.database.connection import insert_new
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.once import once
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.states import ConversationState
-from tutelage.feedback.database.tables import Assignment, Conversation, Rating, Turn
+from tutelage.feedback.database.tables import Assignment, Conversation, Rating, Reading, Turn
 from tutelage.feedback.database.texts import LONGEST_COMMENT, written
 from tutelage.feedback.database.thread import Thread, thread_of
 
@@ -36,33 +37,35 @@ class Ratings:
         self._principal = principal
 
     def next(self) -> Thread | None:
-        """The finished dialogue of another with the fewest ratings that the principal has not rated and of which they
-        have no turn to judge; None: none left.
+        """The finished dialogue of another that the principal has read and not rated, or the one with the fewest
+        ratings of which they have no turn to judge; None: none left. That it was read is noted.
 
         Its answers and choices are left out: of every turn there is only what the thread kept.
         """
+        row = self._session.scalar(self._unrated())
+        if row is None:
+            return None
+        insert_new(self._session, Reading, conversation_id=row.id, worker_id=self._principal.worker_id)
+        return thread_of(self._session, row).kept()
+
+    def _unrated(self) -> Select[Conversation]:
+        me = self._principal.worker_id
         count = select(func.count()).where(Rating.conversation_id == Conversation.id).scalar_subquery()
-        mine = select(Rating.id).where(
-            Rating.conversation_id == Conversation.id, Rating.worker_id == self._principal.worker_id
-        )
+        rated = exists().where(Rating.conversation_id == Conversation.id, Rating.worker_id == me)
+        read = exists().where(Reading.conversation_id == Conversation.id, Reading.worker_id == me)
         # It shows what its turns went on with: not to who is yet to choose.
-        waiting = (
-            select(Assignment.turn_id)
-            .join(Turn, Turn.id == Assignment.turn_id)
-            .where(
-                Turn.conversation_id == Conversation.id, Assignment.worker_id == self._principal.worker_id,
-                Assignment.done.is_(None),
-            )
+        waiting = exists().where(
+            Assignment.turn_id == Turn.id, Turn.conversation_id == Conversation.id, Assignment.worker_id == me,
+            Assignment.done.is_(None),
         )  # fmt: skip
         open_to_me = select(Conversation).where(
             Conversation.state == ConversationState.ENDED,
             Conversation.mode.in_(RATED_MODES),
-            Conversation.worker_id != self._principal.worker_id,
-            ~mine.exists(),
-            ~waiting.exists(),
+            Conversation.worker_id != me,
+            ~rated,
+            ~waiting,
         )
-        row = self._session.scalar(open_to_me.order_by(count, Conversation.created).limit(1))
-        return None if row is None else thread_of(self._session, row).kept()
+        return open_to_me.order_by(read.desc(), count, Conversation.created).limit(1)
 
     def rate(self, conversation_id: str, rating: int, comment: str = "", *, key: str) -> int:
         """Store a rating from 1 (bad) to 5 (good); returns its id.

@@ -205,6 +205,16 @@ class Rating(Base):
     created: Mapped[float] = now()
 
 
+class Reading(Base):
+    """That a worker was shown another's finished dialogue, to rate it: they know what was chosen in it."""
+
+    __tablename__ = "readings"
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id"), primary_key=True)
+    worker_id: Mapped[str] = mapped_column(ForeignKey("workers.id"), primary_key=True)
+    created: Mapped[float] = now()
+
+
 class Flag(Base):
     """A worker's report of something wrong with a conversation or one of its turns."""
 
