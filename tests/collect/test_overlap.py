@@ -57,6 +57,20 @@ def test_a_turn_of_somebody_else_is_judged_blind_and_paid(worker: Person, databa
     assert worker.open(f"/overlap/turns/{waiting}").status_code == 404
 
 
+def test_of_opposite_choices_in_two_tabs_the_second_is_told_what_stands(
+    worker: Person, database: Database, waiting: int
+) -> None:
+    worker.open("/home")
+    worker.send("/overlap/helpful")
+    address = f"/overlap/turns/{waiting}/judgment"
+    key = worker.key(address)
+    worker.send(address, position=8, key=key)
+    told = worker.send(address, position=1, key=key + "x")
+    assert told.status_code == 409
+    assert re.search(r"You chose answer B, 4 of 4, before\. That stands\.", worker.page)
+    assert worker.send(address, position=8, key=key + "y").status_code == 200
+
+
 def test_who_would_rather_not_need_not(worker: Person, database: Database, waiting: int) -> None:
     worker.open("/home")
     worker.send("/overlap/helpful")

@@ -6,7 +6,7 @@ import re
 import tarfile
 import time
 from collections.abc import AsyncGenerator, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi.testclient import TestClient
@@ -23,7 +23,7 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.overview import Overview, connected, warnings
 from tutelage.feedback.database.principal import SYSTEM
-from tutelage.feedback.database.tables import AuditEntry, Judgment, Role, Snapshot
+from tutelage.feedback.database.tables import AuditEntry, CheckReason, Judgment, Role, Snapshot
 
 from .people import counted
 from .seeded import SNAPSHOTS, seed
@@ -100,7 +100,7 @@ def test_pages_are_quick_at_100_000_judgments(database_url: str) -> None:
     ids = seed(database, 100_000)
     admin = Staff(database, "admin", "reviewer")
     slow = {}
-    for path in (*PAGES, f"/admin/workers?after={ids[100]}", f"/admin/workers/{ids[0]}"):
+    for path in (*PAGES, "/admin?agreement=1", f"/admin/workers?after={ids[100]}", f"/admin/workers/{ids[0]}"):
         admin.open(path)
         with counted(database) as statements:
             begun = time.perf_counter()
@@ -109,6 +109,12 @@ def test_pages_are_quick_at_100_000_judgments(database_url: str) -> None:
         print(f"{path}: {1000 * seconds:.0f} ms, {len(statements)} statements")
         assert len(statements) <= 12
         slow[path] = seconds
+    for reason in get_args(CheckReason):
+        admin.open("/review")
+        begun = time.perf_counter()
+        admin.send("/review/next", reason=reason)
+        slow[f"/review/next {reason}"] = time.perf_counter() - begun
+    print({path: f"{1000 * seconds:.0f} ms" for path, seconds in slow.items()})
     assert max(slow.values()) < 0.3, slow
 
 

@@ -111,11 +111,12 @@ def krippendorff_alpha(units: Labels, workers: Labels, values: ArrayLike, scale:
 def _coincidences(shared: Sequence[Sequence[float]], names: Sequence[float]) -> Floats:
     """(V, V) How often two values met in a unit, each unit weighing as many as its values."""
     place = {name: index for index, name in enumerate(names)}
-    met_VV = np.zeros((len(names), len(names)))
-    for unit in shared:
-        counts_V = np.bincount([place[value] for value in unit], minlength=len(names)).astype(np.float64)
-        met_VV += (np.outer(counts_V, counts_V) - np.diag(counts_V)) / (len(unit) - 1)
-    return met_VV
+    counts_UV = np.zeros((len(shared), len(names)))
+    for row, unit in enumerate(shared):
+        for value in unit:
+            counts_UV[row, place[value]] += 1
+    weighed_UV = counts_UV / (counts_UV.sum(axis=1, keepdims=True) - 1)
+    return np.asarray(weighed_UV.T @ counts_UV - np.diag(weighed_UV.sum(axis=0)))
 
 
 def _distances(names_V: Floats, totals_V: Floats, scale: Scale) -> Floats:

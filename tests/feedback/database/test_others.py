@@ -33,10 +33,16 @@ def talk(database: Database, me: Principal, turns: int = 1, mode: str = "helpful
 
 
 def given(
-    database: Database, me: Principal, purpose: Purpose = "overlap", reason: CheckReason = "random", seed: int = 0
+    database: Database,
+    me: Principal,
+    purpose: Purpose = "overlap",
+    reason: CheckReason = "random",
+    seed: int = 0,
+    chat: str | None = None,
 ) -> BlindTurn | None:
     with database.writing() as session:
-        return OthersTurns(session, me, purpose, random.Random(seed)).next(reason)
+        turns = OthersTurns(session, me, purpose, random.Random(seed))
+        return turns.next(turns.candidates(reason, conversation=chat), reason, conversation=chat)
 
 
 def pick(database: Database, me: Principal, turn: BlindTurn, text: str, purpose: Purpose = "overlap") -> None:
@@ -145,9 +151,8 @@ def test_a_conversation_is_read_before_it_is_judged_without_what_was_chosen(data
         return [turn.went_on_with if turn.choice else None for turn in thread.turns]
 
     assert read() == [None, None, None]
-    with database.writing() as session:
-        assert OthersTurns(session, reviewer, "review").next(conversation="0" * 16) is None
-        turn = OthersTurns(session, reviewer, "review").next(conversation=chat)
+    assert given(database, reviewer, "review", chat="0" * 16) is None
+    turn = given(database, reviewer, "review", chat=chat)
     assert turn is not None
     pick(database, reviewer, turn, "first", "review")
     seen = ["first" if one == turn.turn_id else None for one in turns]
@@ -155,9 +160,8 @@ def test_a_conversation_is_read_before_it_is_judged_without_what_was_chosen(data
     with database.reading() as session:
         opened = Reviews(session, reviewer).opened(turn.turn_id)
     assert [one.choice is not None for one in opened.thread.turns] == [bool(one) for one in seen]
-    with database.writing() as session:  # a second reviewer may judge the very turns that the first has judged
-        found = [OthersTurns(session, second, "review").next(conversation=chat)]
-        found.append(OthersTurns(session, second, "review").next(conversation=chat))
+    # A second reviewer may judge the very turns that the first has judged.
+    found = [given(database, second, "review", chat=chat) for _ in range(2)]
     assert found[0] is not None
     assert found[0] == found[1]
 
@@ -192,8 +196,7 @@ def test_what_waits_for_a_judgment_is_not_given_away_by_a_later_turn_or_the_whol
     assert first is not None
     assert first.turn_id == hasty
     assert given(database, reviewer, "review", "new_worker") is None  # the second turn's dialogue has the choice
-    with database.writing() as session:
-        assert OthersTurns(session, reviewer, "review").next(conversation=chat) == first
+    assert given(database, reviewer, "review", chat=chat) == first
     pick(database, reviewer, first, first.answers[0].text, "review")
     later = given(database, reviewer, "review", "new_worker")
     assert later is not None
@@ -205,6 +208,22 @@ def test_what_waits_for_a_judgment_is_not_given_away_by_a_later_turn_or_the_whol
     pick(database, other, turn, turn.answers[0].text)
     with database.writing() as session:
         assert Ratings(session, other).next() is not None
+
+
+def test_what_is_taken_back_is_shown_and_judged_no_longer(database: Database) -> None:
+    deploy(database)
+    me, other = worker(database), worker(database)
+    chat, _ = talk(database, me, 1)
+    turn = given(database, other)
+    assert turn is not None
+    with acting(database, me) as mine:
+        mine.withdraw(chat, key=new_key())
+    assert given(database, other) is None
+    with database.writing() as session:
+        theirs = OthersTurns(session, other, "overlap")
+        assert theirs.given(turn.turn_id) is None
+        with pytest.raises(NotFound):
+            theirs.judge(turn.turn_id, "a", 4, key=new_key())
 
 
 def test_who_does_red_team_work_no_longer_is_not_shown_the_turn_that_they_began_on(database: Database) -> None:

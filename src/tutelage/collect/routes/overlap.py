@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
 
-from tutelage.collect.blind import judge_blind
+from tutelage.collect.blind import give, judge_blind
 from tutelage.collect.caps import must_rest
 from tutelage.collect.forms import BlindForm, Keyed, Sent, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
@@ -63,13 +63,12 @@ def after(request: Request, mode: Mode) -> Response:
     """Where a conversation that has ended leads: to another's turn of the same kind where one is due, else home."""
     if mode not in ALIKE or (mode == "red_team" and must_rest(request)):
         return go("/")
-    with site_of(request).database.writing() as session:
-        others = OthersTurns(session, principal_of(request), "overlap")
-        turn = others.next(modes=ALIKE[mode]) if others.is_due() else None
+    with site_of(request).database.reading() as session:
+        due = OthersTurns(session, principal_of(request), "overlap").is_due()
+    turn = give(request, "overlap", modes=ALIKE[mode]) if due else None
     return go("/") if turn is None else go("/overlap/turns/{turn}", turn=turn.turn_id)
 
 
 def _next(request: Request, modes: tuple[Mode, ...]) -> Response:
-    with site_of(request).database.writing() as session:
-        turn = OthersTurns(session, principal_of(request), "overlap").next(modes=modes)
+    turn = give(request, "overlap", modes=modes)
     return page(request, "overlap_none.html.j2") if turn is None else go("/overlap/turns/{turn}", turn=turn.turn_id)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
-from tutelage.collect.blind import judge_blind
+from tutelage.collect.blind import give, judge_blind
 from tutelage.collect.deciding import decide
 from tutelage.collect.forms import BlindForm, ConversationId, Keyed, Reason, Sent, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
@@ -74,9 +74,7 @@ def queue(request: Request) -> HTMLResponse:
 @router.post("/review/next")
 def next_turn(request: Request, form: Annotated[NextForm, Form()]) -> Response:
     """A turn that was begun on, or another one."""
-    with site_of(request).database.writing() as session:
-        others = OthersTurns(session, principal_of(request), "review")
-        turn = others.next(form.reason, conversation=form.conversation)
+    turn = give(request, "review", form.reason, conversation=form.conversation)
     if turn is None:
         return _queue(request, f"{DOORS[form.reason].name}: nothing is left to check.")
     return go("/review/turns/{turn}", turn=turn.turn_id)

@@ -62,12 +62,15 @@ const signInAgain = () => location.assign(`/login?next=${encodeURIComponent(here
 
 const outbox = () => `outbox:${find("main").dataset.talk || here()}`;
 let sending = false;
+const LONGEST = 1e9; // milliseconds
 
 function send(form, button) {
   if (sending) return;
   const body = [...new FormData(form, button)];
   const seen = form.dataset.seen && kept.get(form.dataset.seen);
-  if (seen) body.push(["milliseconds", String(Date.now() - seen)]);
+  const taken = Date.now() - seen;
+  // Not what a clock says that was set back, or a turn of last week: the server refuses it, and the choice would be lost.
+  if (seen && taken >= 0 && taken <= LONGEST) body.push(["milliseconds", String(taken)]);
   const drops = [form.dataset.draft, form.dataset.seen].filter(Boolean);
   const parcel = { id: `${Date.now()}.${Math.random()}`, action: form.getAttribute("action"), body, drops };
   kept.set(outbox(), parcel);

@@ -74,29 +74,38 @@ class OthersTurns:
         self._purpose = purpose
         self._lots = lots or random.SystemRandom()
 
-    def next(
+    def candidates(
         self, reason: CheckReason = "random", modes: Sequence[Mode] = JUDGED_MODES, conversation: str | None = None
+    ) -> list[int]:
+        """Turns that `next` may give; the search is to hold up no writer, and goes into a transaction that reads."""
+        return list(self._session.scalars(self._wanted(reason, self._open_to_me(modes), conversation)))
+
+    def next(
+        self,
+        candidates: Sequence[int],
+        reason: CheckReason = "random",
+        modes: Sequence[Mode] = JUDGED_MODES,
+        conversation: str | None = None,
     ) -> BlindTurn | None:
-        """The turn that the principal has begun on, or another; None: none is left.
+        """The turn that the principal has begun on, or one of the candidates that is still free; None: none is left.
 
         Args:
+            candidates: those of the same reason, modes and conversation.
             conversation: only its turns, even those that others have been given; what was begun on there comes first,
                 whatever the reason.
         """
-        now, modes = time.time(), self._open_to_me(modes)
+        modes = self._open_to_me(modes)
         row = self._session.scalar(self._begun(reason, modes, conversation))
         if row is not None:
-            row.lease = now + LEASE
+            row.lease = time.time() + LEASE
             return self._shown(row)
-        wanted = self._candidates(reason, modes, conversation, now)
-        candidates = list(self._session.scalars(wanted))
-        self._lots.shuffle(candidates)
-        for turn_id in candidates:
+        wanted = self._wanted(reason, modes, conversation)
+        for turn_id in self._lots.sample(candidates, len(candidates)):
             if self._is_declined(turn_id) or not self._is_mine_to_take(turn_id, wanted):
                 continue
             if insert_new(
-                self._session, Assignment, turn_id=turn_id, worker_id=self._principal.worker_id,
-                purpose=self._purpose, reason=reason, swapped=self._lots.random() < 0.5, lease=now + LEASE,
+                self._session, Assignment, turn_id=turn_id, worker_id=self._principal.worker_id, reason=reason,
+                purpose=self._purpose, swapped=self._lots.random() < 0.5, lease=time.time() + LEASE,
             ):  # fmt: skip
                 return self._shown(self._session.scalars(select(Assignment).where(*self._mine(turn_id))).one())
         return None
@@ -154,9 +163,15 @@ class OthersTurns:
         return once(self._session, self._principal, key, ("skip other", turn_id), act)
 
     def _mine(self, turn_id: int) -> tuple[ColumnElement[bool], ...]:
-        """The principal's assignment of a turn."""
+        """The principal's assignment of a turn; of a conversation that was withdrawn meanwhile there is none."""
         me = self._principal.worker_id
-        return (Assignment.turn_id == turn_id, Assignment.worker_id == me, Assignment.purpose == self._purpose)
+        return (
+            Assignment.turn_id == turn_id, Assignment.worker_id == me, Assignment.purpose == self._purpose,
+            exists().where(
+                Turn.id == Assignment.turn_id, Conversation.id == Turn.conversation_id,
+                Conversation.state == ConversationState.ENDED,
+            ),
+        )  # fmt: skip
 
     def _judge(self, turn_id: int, side: Side, strength: int, milliseconds: int | None) -> int:
         me = self._principal.worker_id
@@ -196,6 +211,7 @@ class OthersTurns:
                 Assignment.done.is_(None),
                 Assignment.reason == reason if conversation is None else Conversation.id == conversation,
                 Conversation.mode.in_(modes),
+                Conversation.state == ConversationState.ENDED,
             )
         )
         return waiting.order_by(Assignment.id).limit(1)
@@ -214,10 +230,8 @@ class OthersTurns:
         talk = self._session.get_one(Conversation, self._session.get_one(Turn, turn_id).conversation_id)
         return not set(declined).isdisjoint([*talk.categories, *talk.tags])
 
-    def _candidates(
-        self, reason: CheckReason, modes: Sequence[Mode], conversation: str | None, now: float
-    ) -> Select[int]:
-        me = self._principal.worker_id
+    def _wanted(self, reason: CheckReason, modes: Sequence[Mode], conversation: str | None) -> Select[int]:
+        me, now = self._principal.worker_id, time.time()
         taken = Assignment.worker_id == me
         if conversation is None:
             same = and_(Assignment.purpose == self._purpose, or_(Assignment.done.is_not(None), Assignment.lease > now))
@@ -297,7 +311,7 @@ def _found_by(reason: CheckReason) -> ColumnElement[bool]:
     if reason == "too_fast":
         return own.where(Judgment.milliseconds < TOO_FAST)
     if reason == "new_worker":
-        theirs = aliased(Judgment)
-        given = select(func.count()).where(theirs.worker_id == Conversation.worker_id, theirs.stands)
-        return given.scalar_subquery() < NEW_WORKER
+        # Counted once for all, not once for each turn.
+        standing = select(Judgment.worker_id).where(Judgment.stands).group_by(Judgment.worker_id)
+        return Conversation.worker_id.not_in(standing.having(func.count() >= NEW_WORKER))
     return own
