@@ -78,7 +78,8 @@ class OthersTurns:
         self, reason: CheckReason = "random", modes: Sequence[Mode] = JUDGED_MODES, conversation: str | None = None
     ) -> list[int]:
         """Turns that `next` may give; the search is to hold up no writer, and goes into a transaction that reads."""
-        return list(self._session.scalars(self._wanted(reason, self._open_to_me(modes), conversation)))
+        free = self._free(self._open_to_me(modes), conversation)
+        return list(self._session.scalars(free.where(_found_by(reason)).order_by(Turn.id.desc()).limit(DRAWN_FROM)))
 
     def next(
         self,
@@ -99,9 +100,9 @@ class OthersTurns:
         if row is not None:
             row.lease = time.time() + LEASE
             return self._shown(row)
-        wanted = self._wanted(reason, modes, conversation)
+        free = self._free(modes, conversation)
         for turn_id in self._lots.sample(candidates, len(candidates)):
-            if self._is_declined(turn_id) or not self._is_mine_to_take(turn_id, wanted):
+            if self._is_declined(turn_id) or not self._is_mine_to_take(turn_id, free):
                 continue
             if insert_new(
                 self._session, Assignment, turn_id=turn_id, worker_id=self._principal.worker_id, reason=reason,
@@ -216,11 +217,11 @@ class OthersTurns:
         )
         return waiting.order_by(Assignment.id).limit(1)
 
-    def _is_mine_to_take(self, turn_id: int, wanted: Select[int]) -> bool:
+    def _is_mine_to_take(self, turn_id: int, free: Select[int]) -> bool:
         """Whether a candidate is still free, and held until the commit: of two who look at once, one takes it."""
         held = select(Turn.id).where(Turn.id == turn_id).with_for_update(skip_locked=True)
-        free = wanted.where(Turn.id == turn_id)
-        return self._session.scalar(held) is not None and self._session.scalar(free) is not None
+        still = free.where(Turn.id == turn_id)
+        return self._session.scalar(held) is not None and self._session.scalar(still) is not None
 
     def _is_declined(self, turn_id: int) -> bool:
         """Whether it is about a topic that the principal has declined; reviewers read whatever there is to check."""
@@ -230,7 +231,8 @@ class OthersTurns:
         talk = self._session.get_one(Conversation, self._session.get_one(Turn, turn_id).conversation_id)
         return not set(declined).isdisjoint([*talk.categories, *talk.tags])
 
-    def _wanted(self, reason: CheckReason, modes: Sequence[Mode], conversation: str | None) -> Select[int]:
+    def _free(self, modes: Sequence[Mode], conversation: str | None) -> Select[int]:
+        """Turns that the principal may be given now."""
         me, now = self._principal.worker_id, time.time()
         taken = Assignment.worker_id == me
         if conversation is None:
@@ -247,12 +249,9 @@ class OthersTurns:
                 ~exists().where(Assignment.turn_id == Turn.id, taken),
                 ~_knows_the_choice(me),
                 ~_would_tell(me),
-                _found_by(reason),
             )
         )
-        if conversation is not None:
-            found = found.where(Conversation.id == conversation)
-        return found.order_by(Turn.id.desc()).limit(DRAWN_FROM)
+        return found if conversation is None else found.where(Conversation.id == conversation)
 
     def _open_to_me(self, modes: Sequence[Mode]) -> list[Mode]:
         """Nobody is shown red-team answers who does no red-team work."""
