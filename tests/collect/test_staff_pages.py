@@ -254,6 +254,18 @@ def test_a_stop_needs_a_reason_and_is_in_the_log(database: Database) -> None:
     assert (entry.action, entry.subject, entry.actor) == ("deployment", "snapshot s1", admin.worker)
 
 
+def test_the_log_shows_the_actions_of_one_name(database: Database) -> None:
+    admin = Staff(database, "admin")
+    with database.writing() as session:
+        for name in ("deployment", "refused sign-in", "deployment"):
+            Audit(session).append("system", name, f"of {name}")
+    admin.open("/admin/audit?action=refused%20sign-in")
+    assert "of refused sign-in" in admin.html
+    assert "of deployment" not in admin.html
+    admin.open("/admin/audit")
+    assert 'href="/admin/audit?action=refused%20sign-in"' in admin.html
+
+
 def test_a_snapshot_of_any_name_can_be_stopped(database: Database) -> None:
     with database.writing() as session:
         Deployment(session, SYSTEM).deploy("org/a model", "/x", "for a test")

@@ -41,6 +41,7 @@ OWN = "You cannot lock yourself out; another admin can."
 
 SnapshotName = Annotated[str, Path(pattern=r"^[^\x00]+$", max_length=200)]
 LastWorker = Annotated[str, Query(pattern="^[0-9a-f]{16}$")]
+Action = Annotated[str, Query(max_length=50)]
 EntryNumber = Annotated[int, Query(ge=1, le=2**31 - 1)]
 
 
@@ -211,9 +212,9 @@ def _invites(request: Request, link: str | None) -> HTMLResponse:
 
 
 @router.get("/admin/audit")
-def audit(request: Request, before: EntryNumber | None = None) -> HTMLResponse:
-    """What was done, the newest first."""
-    return _audit(request, before, faults=None)
+def audit(request: Request, before: EntryNumber | None = None, action: Action | None = None) -> HTMLResponse:
+    """What was done, the newest first; all, or the actions of one name."""
+    return _audit(request, before, action, faults=None)
 
 
 @router.post("/admin/audit/verification")
@@ -221,11 +222,11 @@ def verify(request: Request) -> HTMLResponse:
     """Read the whole chain and say whether it holds."""
     with site_of(request).database.reading() as session:
         faults = list(islice(Audit(session).faults(), FAULTS_SHOWN))
-    return _audit(request, None, faults)
+    return _audit(request, None, None, faults)
 
 
-def _audit(request: Request, before: int | None, faults: list[str] | None) -> HTMLResponse:
+def _audit(request: Request, before: int | None, action: str | None, faults: list[str] | None) -> HTMLResponse:
     with site_of(request).database.reading() as session:
-        entries = Audit(session).latest(ENTRIES, before)
+        entries = Audit(session).latest(ENTRIES, before, action)
     more = entries[-1].number if len(entries) == ENTRIES else None
-    return page(request, "admin_audit.html.j2", entries=entries, before=more, faults=faults)
+    return page(request, "admin_audit.html.j2", entries=entries, before=more, action=action, faults=faults)
