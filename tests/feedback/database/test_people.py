@@ -300,4 +300,4 @@ def test_comparing_takes_the_pair_that_met_least(database: Database) -> None:
     for _ in range(3):
         judged(database, me, start(database, me, "compare"))
     with database.reading() as session:
-        assert meetings(session, "compare") == {("s1", "s2"): 1, ("s1", "s3"): 1, ("s2", "s3"): 1}
+        assert meetings(session) == {("s1", "s2"): 1, ("s1", "s3"): 1, ("s2", "s3"): 1}

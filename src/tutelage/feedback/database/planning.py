@@ -7,7 +7,7 @@ from itertools import combinations
 from random import Random
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from tutelage.dialogue import SamplingParameters
@@ -15,6 +15,7 @@ from tutelage.feedback.database.refusals import Unavailable
 from tutelage.feedback.database.tables import Conversation, Judgment, Mode, Response, Slot, Snapshot, Turn
 
 LARGEST_SEED = 2**31 - 1
+LATEST = 1000  # comparisons that a pair is chosen by
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def draw_pair(session: Session, mode: Mode, random: Random) -> tuple[Snapshot | 
     """The snapshots of sides a and b.
 
     Two draws by weight, with replacement (section 2.2: the same model or different ones); to compare snapshots, the
-    different two that have met least often; in practice none.
+    different two that have met least often of late; in practice none.
 
     Raises:
         Unavailable: no snapshot is deployed, or too few to compare.
@@ -75,7 +76,7 @@ _ACTIVE = select(Snapshot).where(Snapshot.status == "active", Snapshot.weight > 
 def _least_met(session: Session, active: Sequence[Snapshot], random: Random) -> list[Snapshot]:
     if len(active) < 2:
         raise Unavailable("only one model is deployed: there is nothing to compare")
-    met = meetings(session, "compare")
+    met = meetings(session)
     pairs = list(combinations(active, 2))
     fewest = min(met[_names(pair)] for pair in pairs)
     pair = list(random.choice([pair for pair in pairs if met[_names(pair)] == fewest]))
@@ -83,23 +84,30 @@ def _least_met(session: Session, active: Sequence[Snapshot], random: Random) -> 
     return pair
 
 
-def meetings(session: Session, *modes: Mode) -> Counter[tuple[str, str]]:
-    """How many standing judgments there are of each two snapshots, by their names in order."""
-    chosen, other = aliased(Response), aliased(Response)
-    judged = (
-        select(chosen.snapshot, other.snapshot, func.count())
-        .select_from(Judgment)
-        .join(chosen, chosen.id == Judgment.chosen_id)
-        .join(other, other.id == Judgment.other_id)
+def meetings(session: Session) -> Counter[tuple[str, str]]:
+    """How often each two snapshots, by their names in order, were compared among the latest standing judgments.
+
+    Among the latest only: a claim is not to take the longer the more has been collected.
+    """
+    latest = (
+        select(Judgment.chosen_id, Judgment.other_id)
         .join(Turn, Turn.id == Judgment.turn_id)
         .join(Conversation, Conversation.id == Turn.conversation_id)
-        .where(Judgment.stands, Conversation.mode.in_(modes))
-        .group_by(chosen.snapshot, other.snapshot)
+        .where(Judgment.stands, Conversation.mode == "compare")
+        .order_by(Judgment.id.desc())
+        .limit(LATEST)
+        .subquery()
+    )
+    chosen, other = aliased(Response), aliased(Response)
+    names = (
+        select(chosen.snapshot, other.snapshot)
+        .join_from(latest, chosen, chosen.id == latest.c.chosen_id)
+        .join(other, other.id == latest.c.other_id)
     )
     met: Counter[tuple[str, str]] = Counter()
-    for one, another, count in session.execute(judged):
+    for one, another in session.execute(names):
         if one is not None and another is not None:
-            met[min(one, another), max(one, another)] += count
+            met[min(one, another), max(one, another)] += 1
     return met
 
 
