@@ -9,6 +9,7 @@ from tutelage.collect.answers import SideRequest
 from tutelage.collect.engines import Progress
 from tutelage.collect.snapshot_engine import SnapshotEngine
 from tutelage.dialogue import Prompt, SamplingParameters
+from tutelage.modeling.encoding import DialogueFormat, Encoder
 from tutelage.modeling.snapshot import read_card, save_snapshot
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
@@ -100,3 +101,25 @@ def test_what_cannot_be_answered_is_refused(tiny: Trunk, places: dict[str, Path 
     with pytest.raises(InputError, match="max_tokens = 64"):
         engine.submit(1, PROMPT, SideRequest("base", SamplingParameters(max_tokens=64), 1))
     assert not engine.busy
+
+
+def test_a_snapshot_answers_behind_the_system_text_that_it_was_trained_with(
+    tiny: Trunk, places: dict[str, Path | None], tmp_path: Path
+) -> None:
+    plain = tiny.encoder
+    tiny.encoder = Encoder(plain.tokenizer, DialogueFormat(plain.format.template, system="Be brief."))
+    tiny.add_adapter("brief", rank=2, seed=7)
+    save_snapshot(tmp_path / "brief", tiny, "brief", 2, None, {})
+    tiny.drop_adapter("brief")
+    tiny.encoder = plain
+    engine = SnapshotEngine(tiny, {**places, "brief": tmp_path / "brief"}, slots=2, columns=256)
+    # A fresh adapter changes nothing: what differs from the base is what stands before the dialogue.
+    base, behind = (_draws(engine, name) for name in ("base", "brief"))
+    tiny.encoder = Encoder(plain.tokenizer, DialogueFormat(plain.format.template, system="Be brief."))
+    assert _draws(SnapshotEngine(tiny, {"base": None}, slots=2, columns=256), "base") == behind != base
+
+
+def _draws(engine: SnapshotEngine, name: str) -> dict[int, tuple[str, str]]:
+    for seed in range(8):
+        engine.submit(seed, PROMPT, SideRequest(name, SAMPLING, seed))
+    return run(engine)

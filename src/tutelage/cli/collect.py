@@ -44,6 +44,8 @@ class Collect:
     """A file (SQLite) or a URL (PostgreSQL); made at the first start. Empty: feedback.db, or demo.db with --demo."""
     model: str = "smollm2-135m-instruct"
     """The base: the embedded one, a directory, a hub id, or `stub` (made-up words, to try the pages)."""
+    system: str = ""
+    """Text before every dialogue that the base answers; a snapshot brings the one that it was trained with."""
     snapshots: tuple[Path, ...] = ()
     """Directories of policies on that base, which then answer beside it, each as often as the others."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -152,7 +154,9 @@ class Collect:
 
         if self.model == STUB:
             return EngineSettings(stub_words_per_second=STUB_WORDS_PER_SECOND)
-        return EngineSettings(base=self.model, snapshots=snapshots, dtype=self.dtype, device=self.device)
+        return EngineSettings(
+            base=self.model, system=self.system, snapshots=snapshots, dtype=self.dtype, device=self.device
+        )
 
     def _ready(self, database: "Database", settings: "Settings") -> None:
         """Say where the app is; in a demonstration, let the simulated workers in."""

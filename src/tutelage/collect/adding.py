@@ -45,4 +45,4 @@ def _is_alike(row: Snapshot, card: SnapshotCard) -> bool:
     if not (Path(row.place) / "snapshot.json").exists():
         return False
     other = read_card(Path(row.place))
-    return (other.base_hash, other.fingerprint) == (card.base_hash, card.fingerprint)
+    return (other.base_hash, other.format.template) == (card.base_hash, card.format.template)

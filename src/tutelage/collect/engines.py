@@ -178,6 +178,8 @@ class EngineSettings:
 
     stub_words_per_second: float | None = None
     base: str = "smollm2-135m-instruct"
+    system: str = ""
+    """What stands before every dialogue that the base answers; a snapshot brings its own."""
     snapshots: Mapping[str, str | None] | None = None
     dtype: str = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
@@ -199,6 +201,8 @@ def make_engine(settings: EngineSettings) -> Engine:
     from tutelage.modeling.base import load_base
     from tutelage.modeling.encoding import DialogueFormat
 
-    trunk = load_base(settings.base, DialogueFormat(), getattr(torch, settings.dtype), settings.device)
+    trunk = load_base(
+        settings.base, DialogueFormat(system=settings.system), getattr(torch, settings.dtype), settings.device
+    )
     places = {name: Path(place) if place else None for name, place in (settings.snapshots or {"base": None}).items()}
     return SnapshotEngine(trunk, places, settings.slots, settings.columns)

@@ -1,12 +1,14 @@
-"""Snapshots on one trunk as the engine of the model process: one base, and each snapshot an adapter on it."""
+"""Snapshots on one trunk as the engine of the model process: one base, and each snapshot an adapter on it, which reads
+dialogues behind the system text that it was trained with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tutelage.collect.answers import SideRequest
 from tutelage.collect.engines import Progress
 from tutelage.dialogue import Prompt
+from tutelage.modeling.encoding import Encoder
 from tutelage.modeling.snapshot import load_snapshot, read_card
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
@@ -42,6 +44,7 @@ class SnapshotEngine:
         self._slots = slots
         self._columns = min(columns, trunk.context or columns)
         self._samplers: dict[str, Sampler] = {}
+        self._encoders: dict[str, Encoder] = {}
         for name, place in places.items():
             self._add(name, place)
         self._texts: dict[tuple[str, int], _Text] = {}
@@ -56,7 +59,7 @@ class SnapshotEngine:
         room = self._columns - side.sampling.max_tokens
         if room < 1:
             raise InputError(f"max_tokens = {side.sampling.max_tokens} leaves no room in {self._columns} tokens")
-        self._draw(_Text(ticket, self._trunk.encoder.prompt_ids(prompt, room), side))
+        self._draw(_Text(ticket, self._encoders[side.snapshot].prompt_ids(prompt, room), side))
 
     def step(self) -> list[Progress]:
         made: list[Progress] = []
@@ -72,7 +75,11 @@ class SnapshotEngine:
                 self._samplers[name].cancel(request)
 
     def _add(self, name: str, place: Path | None) -> None:
-        adapter = _load(self._trunk, place, f"snapshot-{len(self._samplers)}")
+        adapter, encoder = None, self._trunk.encoder
+        if place is not None:
+            adapter = f"snapshot-{len(self._samplers)}"
+            encoder = _load(self._trunk, place, adapter)
+        self._encoders[name] = encoder
         self._samplers[name] = Engine(self._trunk, adapter, self._slots, self._columns)
 
     def _add_known(self, name: str, place: Path) -> None:
@@ -101,10 +108,11 @@ class SnapshotEngine:
         return Progress(text.ticket, event.text, event.sample.text, event.sample.finish)
 
 
-def _load(trunk: Trunk, place: Path | None, adapter: str) -> str | None:
-    if place is None:
-        return None
-    if read_card(place).role != "policy":
+def _load(trunk: Trunk, place: Path, adapter: str) -> Encoder:
+    """Put a policy on the trunk; returns what dialogues are read with for it."""
+    card = read_card(place)
+    if card.role != "policy":
         raise InputError(f"{place}: a preference model, where a policy was expected")
-    load_snapshot(place, trunk, adapter)
-    return adapter
+    encoder = Encoder(trunk.encoder.tokenizer, replace(trunk.encoder.format, system=card.format.system))
+    load_snapshot(place, trunk, adapter, encoder)
+    return encoder

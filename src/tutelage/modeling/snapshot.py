@@ -12,7 +12,7 @@ from typing import Any, Literal
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from tutelage.modeling.encoding import DialogueFormat
+from tutelage.modeling.encoding import DialogueFormat, Encoder
 from tutelage.modeling.heads import Pooling, ScoreHead
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
@@ -87,8 +87,11 @@ def read_card(place: Path) -> SnapshotCard:
         raise InputError(f"{place / 'snapshot.json'}: not a snapshot of this version ({error})") from error
 
 
-def load_snapshot(place: Path, trunk: Trunk, adapter: str) -> ScoreHead | None:
+def load_snapshot(place: Path, trunk: Trunk, adapter: str, encoder: Encoder | None = None) -> ScoreHead | None:
     """Put a snapshot's weights on a trunk as `adapter`; returns the score head of a preference model.
+
+    Args:
+        encoder: what dialogues are read with for this snapshot; None: the trunk's.
 
     Raises:
         InputError: made on another base or with another tokenizer or format, or the weights are damaged.
@@ -96,10 +99,11 @@ def load_snapshot(place: Path, trunk: Trunk, adapter: str) -> ScoreHead | None:
     card = read_card(place)
     if card.base_hash != trunk.weights_hash:
         raise InputError(f"{place}: made on base {card.base!r} ({card.base_hash}), not on {trunk.name!r} as given")
-    if card.fingerprint != trunk.encoder.fingerprint:
+    reader = encoder or trunk.encoder
+    if card.fingerprint != reader.fingerprint:
         raise InputError(
             f"{place}: made with another tokenizer or dialogue format ({card.format}); "
-            f"train it anew with the one in use ({trunk.encoder.format})"
+            f"train it anew with the one in use ({reader.format})"
         )
     file = place / "weights.safetensors"
     if not file.exists() or sha256(file) != card.weights_hash:
