@@ -23,7 +23,15 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.overview import Overview, connected, warnings
 from tutelage.feedback.database.principal import SYSTEM
-from tutelage.feedback.database.tables import AuditEntry, CheckReason, Judgment, Role, Snapshot
+from tutelage.feedback.database.tables import (
+    AuditEntry,
+    CheckReason,
+    Conversation,
+    Judgment,
+    Rating,
+    Role,
+    Snapshot,
+)
 
 from .people import counted
 from .seeded import SNAPSHOTS, seed
@@ -240,6 +248,35 @@ def test_an_exclusion_stands_until_it_is_taken_back(database: Database) -> None:
     assert "writes nonsense" not in admin.http.get("/review").text
 
 
+def test_what_is_left_out_is_said_on_its_page_and_taken_in_again(database: Database) -> None:
+    reviewer = Staff(database, "reviewer")
+    with database.reading() as session:
+        chat = session.scalars(select(Conversation.id)).first()
+    address = f"/review/conversations/{chat}"
+    reviewer.open(address)
+    reviewer.send("/review/exclusions", reason="made up")
+    assert 'Left out of exports: <span dir="auto">made up</span>' in reviewer.html
+    reviewer.open("/review")
+    assert f'href="{address}"' in reviewer.html
+    reviewer.send("/review/exclusions", reason="it was not")
+    assert "Nothing." in reviewer.html
+    reviewer.open(address)
+    assert "Left out of exports" not in reviewer.html
+    assert "Leave this out of exports" in reviewer.html
+
+
+def test_what_a_worker_said_at_the_end_stands_on_the_conversation(database: Database) -> None:
+    reviewer = Staff(database, "reviewer")
+    with database.writing() as session:
+        rating = session.scalars(select(Rating)).first()
+        assert rating is not None
+        rating.distressing, rating.comment, rating.harm = True, "It swore at me.", 4
+        chat = rating.conversation_id
+    reviewer.open(f"/review/conversations/{chat}")
+    for said in ("It was distressing.", "It swore at me.", "Harm, of 5: 4"):
+        assert said in reviewer.html
+
+
 def test_a_stop_needs_a_reason_and_is_in_the_log(database: Database) -> None:
     admin = Staff(database, "admin")
     for nothing in ("  ", "\x1f", "\u3000"):
@@ -281,6 +318,7 @@ def test_a_worker_is_paused_with_a_reason_and_an_admin_cannot_lock_themselves_ou
     admin.open(f"/admin/workers/{other.worker}")
     admin.send("/status", status="paused", reason="asked for a break")
     assert "paused: asked for a break" in admin.html
+    assert "asked for a break" in other.http.get("/paused").text
     for form, values in (("/status", {"status": "disabled"}), ("/access", {"roles": "worker"})):
         admin.open(f"/admin/workers/{admin.worker}")
         admin.send(form, reason="oops", **values)

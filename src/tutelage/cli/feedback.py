@@ -211,6 +211,6 @@ def known(url: str) -> "Database":
 
     database = Database(url)
     if database.is_sqlite and not Path(database.url.database or "").exists():
-        raise InputError(f"{database.name}: no such database; name it by --database (a file, or postgresql://…)")
+        raise InputError(f"{database.name}: no such database; name a file that is there, or postgresql://…")
     require_schema(database)
     return database

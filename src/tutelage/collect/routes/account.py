@@ -97,7 +97,9 @@ def qualification(request: Request, form: Annotated[Qualifying, Form()]) -> Resp
 
 @router.get("/paused")
 def paused(request: Request) -> HTMLResponse:
-    return page(request, "paused.html.j2")
+    with site_of(request).database.reading() as session:
+        reason = Profile(session, principal_of(request)).status_reason()
+    return page(request, "paused.html.j2", reason=reason.rstrip("."))
 
 
 @router.get("/messages")

@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple, get_args
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
+from sqlalchemy.orm import Session
 
 from tutelage.collect.blind import give, judge_blind
 from tutelage.collect.deciding import decide
@@ -16,6 +17,7 @@ from tutelage.collect.security import safe_path
 from tutelage.collect.site import site_of
 from tutelage.collect.words import MODES, REPORT_REASONS
 from tutelage.feedback.database.others import OthersTurns
+from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.reviews import Reviews, SubjectKind
 from tutelage.feedback.database.tables import CheckReason, Verdict
@@ -62,6 +64,7 @@ class ExclusionForm(Keyed):
     kind: SubjectKind
     subject: Annotated[str, Field(pattern="^[0-9a-f]{1,16}$")]
     reason: Reason
+    excluded: bool = True
     back: str = "/review"
 
 
@@ -121,8 +124,12 @@ def give_verdict(request: Request, turn: TurnId, form: Annotated[VerdictForm, Fo
 def conversation(request: Request, conversation: ConversationId) -> HTMLResponse:
     """Any conversation; what was chosen in it, to whoever has judged it too."""
     with site_of(request).database.reading() as session:
-        worker, thread = Reviews(session, principal_of(request)).thread(conversation)
-    return page(request, "review_conversation.html.j2", worker=worker, thread=thread)
+        reviews = Reviews(session, principal_of(request))
+        worker, thread = reviews.thread(conversation)
+        left_out, closing = reviews.excluded("conversation", conversation), reviews.closing(conversation)
+    return page(
+        request, "review_conversation.html.j2", worker=worker, thread=thread, left_out=left_out, closing=closing
+    )
 
 
 @router.post("/review/samples/{sample}")
@@ -134,10 +141,15 @@ def decide_sample(request: Request, sample: TurnId, form: Annotated[SampleForm, 
 
 @router.post("/review/exclusions")
 def exclude(request: Request, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
-    """Leave a turn, a conversation or a worker out of later exports."""
+    """Leave a turn, a conversation or a worker out of later exports, or take it in again."""
     if form.kind == "turn" and not re.fullmatch("[0-9]{1,9}", form.subject):
         raise NotFound(f"no turn {form.subject}")
-    decide(request, form, lambda session, me: Reviews(session, me).exclude(form.kind, form.subject, form.reason))
+
+    def act(session: Session, me: Principal) -> None:
+        reviews = Reviews(session, me)
+        (reviews.exclude if form.excluded else reviews.include)(form.kind, form.subject, form.reason)
+
+    decide(request, form, act)
     return RedirectResponse(safe_path(form.back), 303)
 
 

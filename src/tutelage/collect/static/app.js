@@ -184,7 +184,7 @@ function arrive(changed) {
   if (source) follow(source.dataset.stream);
   else { stream?.close(); stream = null; }
   const focus = find("[data-focus]", main);
-  if (changed && focus) focus.focus({ preventScroll: true });
+  if ((changed || focus?.matches("[data-first]")) && focus) focus.focus({ preventScroll: true });
   if (focus) focus.scrollIntoView({ block: "nearest" });
 }
 
@@ -193,7 +193,7 @@ function veil() {
   const box = find("[data-veil]");
   if (!box) return;
   box.checked = kept.get("veil") === true;
-  findAll(".card").forEach((card) => card.classList.toggle("veiled", box.checked));
+  findAll(".card, .said.assistant").forEach((said) => said.classList.toggle("veiled", box.checked));
 }
 
 /* The choice in words, and the card that it prefers. */
@@ -226,7 +226,7 @@ document.addEventListener("click", (event) => {
     again.disabled = true;
     follow(again.dataset.again);
   }
-  if (event.target.closest("[data-unveil]")) event.target.closest(".card").classList.remove("veiled");
+  if (event.target.closest("[data-unveil]")) event.target.closest(".veiled").classList.remove("veiled");
   if (event.target.closest("[data-forget]")) forget();
 });
 

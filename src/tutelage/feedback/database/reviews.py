@@ -11,7 +11,17 @@ from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.once import once
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
-from tutelage.feedback.database.tables import Conversation, Exclusion, Flag, Judgment, Review, Turn, Verdict, Worker
+from tutelage.feedback.database.tables import (
+    Conversation,
+    Exclusion,
+    Flag,
+    Judgment,
+    Rating,
+    Review,
+    Turn,
+    Verdict,
+    Worker,
+)
 from tutelage.feedback.database.texts import LONGEST_COMMENT, written
 from tutelage.feedback.database.thread import Thread, thread_of
 from tutelage.feedback.database.workers import Workers
@@ -117,6 +127,13 @@ class Reviews:
         if row is None:
             raise NotFound(f"no conversation {conversation_id}")
         return row.worker_id, self._thread(row)
+
+    def closing(self, conversation_id: str) -> Rating | None:
+        """What the conversation's own worker said at its end."""
+        own = select(Rating).join(Conversation, Conversation.id == Rating.conversation_id)
+        return self._session.scalar(
+            own.where(Conversation.id == conversation_id, Rating.worker_id == Conversation.worker_id)
+        )
 
     def _thread(self, conversation: Conversation) -> Thread:
         """Without the choices on which the principal can still give a judgment of their own."""

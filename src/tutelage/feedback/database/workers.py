@@ -33,6 +33,10 @@ class Profile:
         self._session = session
         self._principal = principal
 
+    def status_reason(self) -> str:
+        """Why they are paused, in the words of who did it; empty where they are not."""
+        return self._session.get_one(Worker, self._principal.worker_id).status_reason
+
     def consent(self, interface: Interface, version: str, declined_topics: Sequence[str] = ()) -> None:
         """Agree to a version of an interface's terms, once or again; topics that are declined are never offered."""
         me = self._principal.worker_id
