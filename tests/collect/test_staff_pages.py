@@ -335,6 +335,10 @@ def test_an_invite_is_shown_once_and_lets_somebody_in(database: Database) -> Non
     assert link[1] not in admin.http.get("/admin/invites").text
     guest = TestClient(admin.http.app, base_url="http://127.0.0.1:8000")
     assert guest.get(link[1]).status_code == 200
+    admin.open("/admin/invites")
+    admin.send("/admin/invites/closing")
+    assert "for Ada" not in admin.html
+    assert guest.get(link[1]).status_code == 404
 
 
 def test_an_impatient_click_does_nothing_twice(database: Database) -> None:

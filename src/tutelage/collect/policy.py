@@ -127,6 +127,7 @@ POLICY: dict[str, Rule] = {
     "POST /admin/deployment/{snapshot:path}": admin,
     "GET /admin/invites": admin,
     "POST /admin/invites": admin,
+    "POST /admin/invites/closing": admin,
     "GET /admin/exports": admin,
     "POST /admin/exports": admin,
     "GET /admin/audit": admin,

@@ -71,6 +71,10 @@ class SnapshotForm(Keyed):
     switch: Literal["active", "stopped", ""] = ""
 
 
+class ClosingForm(Keyed):
+    invite: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class InviteForm(Keyed):
     roles: Annotated[list[Role], Field(min_length=1)]
     uses: Annotated[int, Field(ge=1, le=10_000)] = 1
@@ -203,6 +207,13 @@ def invite(request: Request, form: Annotated[InviteForm, Form()]) -> HTMLRespons
         by = principal_of(request).worker_id
         token = Access(session).invite(sorted(set(form.roles)), by, form.uses, form.days * DAY, form.note, form.key)
     return _invites(request, link=f"{request.base_url}join/{token}")
+
+
+@router.post("/admin/invites/closing")
+def close_invite(request: Request, form: Annotated[ClosingForm, Form()]) -> RedirectResponse:
+    """Nobody comes in by an invite any more; who came by it stays."""
+    decide(request, form, lambda session, me: Access(session).close_invite(form.invite, me.worker_id))
+    return go("/admin/invites")
 
 
 def _invites(request: Request, link: str | None) -> HTMLResponse:

@@ -172,6 +172,17 @@ class Access:
         same = update(Invite).where(Invite.note == note, Invite.created_by.is_(None))
         changed(self._session, same.values(uses_left=0))
 
+    def close_invite(self, hash: str, by: str) -> None:
+        """Let nobody in any more by the invite whose token has this hash.
+
+        Raises:
+            NotFound: no such invite that is open.
+        """
+        close = update(Invite).where(Invite.token_hash == hash, Invite.uses_left > 0)
+        if not changed(self._session, close.values(uses_left=0)):
+            raise NotFound("no open invite of this hash")
+        Audit(self._session).append(by, "close invite", f"invite {hash[:12]}")
+
     def is_open(self, token: str) -> bool:
         """Whether an invite can be used now."""
         row = self._session.get(Invite, token_hash(token))
