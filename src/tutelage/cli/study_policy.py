@@ -19,9 +19,9 @@ class StudyPolicy:
     """Train policies under varied conditions on the simulated crowd; writes a page with plots, numbers and command.
 
     robustness: from which step on the train-PM's score rises away from the held-out PM's, by the number of comparisons.
-    kl: reward against √KL, fitted. kl-weight: what λ_KL does. methods: PPO, RLOO, GRPO and best-of-n in equal time.
-    tension: helpful only against helpful and harmless, judged on both. Points that were measured are kept: the same
-    command goes on with a study that was broken off.
+    kl: reward against √KL, fitted. kl-weight: what λ_KL does. methods: PPO, RLOO, GRPO and best-of-n in equal
+    processor time. tension: helpful only against helpful and harmless, judged on both. Points that were measured are
+    kept: the same command goes on with a study that was broken off.
     """
 
     study: Annotated[Literal["robustness", "kl", "kl-weight", "methods", "tension"], tyro.conf.Positional]
@@ -41,7 +41,7 @@ class StudyPolicy:
     methods: tuple[Literal["ppo", "rloo", "grpo", "best-of-n"], ...] = ("ppo", "rloo", "grpo", "best-of-n")
     """Of the study methods."""
     seconds: float = 240.0
-    """What each method may take, of the study methods."""
+    """Processor time that each method may take, all cores together; of the study methods."""
     answers: int = 4
     """Answers to each of the 57 validation prompts by which a policy is judged."""
     pairs: int | None = None
