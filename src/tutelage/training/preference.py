@@ -146,13 +146,17 @@ def train_preference_model(
         raise InputError(f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}")
     reference = [paired.group for paired in groups[:REFERENCE_GROUPS]]
     head = _begin(trunk, adapter, settings, seed, initial, reference)
-    probed = [_probe(trunk, adapter, head, groups, settings, on_step)] if settings.probe else []
+    done = checkpoints.load() if checkpoints is not None else None  # its head has gone on from the probe
+    probed = [_probe(trunk, adapter, head, groups, settings, on_step)] if settings.probe and done is None else []
     optimizer = MasterAdamW(
         (trunk.adapter_parameters(adapter).values(), settings.learning_rate),
         (head.parameters(), settings.head_learning_rate),
         clip_norm=settings.clip_norm,
     )
-    metrics = _go_on(checkpoints, head, optimizer, on_step)
+    metrics = [] if done is None else _go_on(done, head, optimizer)
+    if metrics:
+        before = sum(len(paired.pairs) for paired in groups) if settings.probe else 0
+        on_step(before + sum(step["pairs"] for step in metrics), metrics[-1])
     rng = np.random.default_rng(seed)
     batches = [batch for _ in range(settings.epochs) for batch in step_batches(groups, settings.batch_pairs, rng)]
     with trunk.using(adapter, trained=True):
@@ -228,20 +232,11 @@ def _probe(
     return {"step": 0, "loss": float(loss.total) / loss.count, "accuracy": right, "pairs": len(gap_P)}
 
 
-def _go_on(
-    checkpoints: Checkpoints | None,
-    head: ScoreHead,
-    optimizer: MasterAdamW,
-    on_step: Callable[[int, Metrics], None],
-) -> list[Metrics]:
-    """Put the last checkpoint's state in place; returns the metrics of the steps that were done."""
-    progress = checkpoints.load() if checkpoints is not None else None
-    if progress is None:
-        return []
-    head.scale = progress.tensors["scale"].to(head.scale)
-    optimizer.load_state_tensors(progress.tensors)
-    on_step(sum(step["pairs"] for step in progress.metrics), progress.metrics[-1])
-    return progress.metrics
+def _go_on(done: Progress, head: ScoreHead, optimizer: MasterAdamW) -> list[Metrics]:
+    """Put a checkpoint's state in place; returns the metrics of the steps that were done."""
+    head.scale = done.tensors["scale"].to(head.scale)
+    optimizer.load_state_tensors(done.tensors)
+    return done.metrics
 
 
 def _held_out(
