@@ -13,6 +13,8 @@ from rich.markdown import Markdown
 from tutelage.dialogue import Kind
 from tutelage.plumbing.errors import InputError
 
+OF_ONE_STUDY = {"sizes": "robustness", "weights": "kl-weight", "methods": "methods", "seconds": "methods"}
+
 
 @dataclass(frozen=True)
 class StudyPolicy:
@@ -78,6 +80,13 @@ class StudyPolicy:
         console.print(f"page: {result['page']}", highlight=False)
 
     def _require_sensible(self) -> None:
+        for name, study in OF_ONE_STUDY.items():
+            if self.study != study and getattr(self, name) != getattr(StudyPolicy, name):
+                raise InputError(f"--{name} is of the study {study}, not of {self.study}; leave it out")
+        if self.study == "methods" and self.steps is not None:
+            raise InputError("--steps: processor time ends the runs of the study methods; give --seconds")
+        if self.study == "robustness" and self.pairs is not None:
+            raise InputError("--pairs: the study robustness varies the comparisons; give --sizes")
         counts = {"--seeds": self.seeds, "--answers": self.answers, "--steps": self.steps, "--pairs": self.pairs}
         for flag, count in {**counts, "--sizes": min(self.sizes, default=0)}.items():
             if count is not None and count < 1:
