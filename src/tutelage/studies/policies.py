@@ -2,7 +2,7 @@
 trusted, what distance buys, what λ_KL does, which method gets furthest in equal time, and what helpfulness costs.
 
 A study takes its settings from a recipe of the loop, and its comparisons from that recipe's first round, collected
-once. A point trains its preference models (kept, and shared by points that need the same) and one policy, and asks
+once. A point trains its preference models and one policy (kept, and shared by all that need the same), and asks
 which answers to the validation prompts the crowd would choose, the policy's or the base's.
 
 Two preference models share neither zero nor scale. So scores are told in *spreads*: one is the standard deviation of
@@ -34,7 +34,7 @@ from tutelage.loop.recipe import Recipe
 from tutelage.loop.stages import Workshop, collect, read_judgments
 from tutelage.modeling.snapshot import save_snapshot
 from tutelage.plumbing.errors import CheckFailed, InputError
-from tutelage.plumbing.files import replacing, sha256
+from tutelage.plumbing.files import read_json, replacing, sha256, write_json
 from tutelage.plumbing.progress import progress_bar
 from tutelage.report.rl_page import findings
 from tutelage.sampling.sampler import Sample, sample
@@ -108,14 +108,27 @@ class Bench:
 
     def models(self, seed: int, size: int | None = None, kind: Kind | None = None) -> Models:
         """Train-PM and held-out PM of the two halves, `size` (None: `pairs`) comparisons each."""
-        train, heldout = (mix(half, size or self.pairs, None, seed) for half in self.halves(seed, kind))
+        train, heldout = self.samples(seed, size, kind)
         return self._model("train_pm", train, seed), self._model("heldout", heldout, seed)
+
+    def samples(self, seed: int, size: int | None, kind: Kind | None) -> list[list[Comparison]]:
+        """What train-PM and held-out PM are trained on."""
+        return [mix(half, size or self.pairs, None, seed) for half in self.halves(seed, kind)]
+
+    def once(self, made_of: Sequence[Any], measure: Callable[[], Point]) -> Point:
+        """The point of a policy that studies share, from the disk if one of them has measured it."""
+        recipe = self.workshop.recipe
+        origin = [asdict(recipe.sampling), asdict(recipe.preference), self.workshop.trunk.weights_hash, self.answers]
+        place = self.place / "policies" / f"{_name([*origin, asdict(recipe.format), *made_of])}.json"
+        if not place.exists():
+            write_json(place, measure())
+        point: Point = read_json(place)
+        return point
 
     def _model(self, adapter: str, comparisons: Sequence[Comparison], seed: int) -> PreferenceModel:
         """A preference model from the disk, where it is put first if no point has needed it yet."""
         settings, trunk = self.workshop.recipe.preference, self.workshop.trunk
-        made_of = [asdict(settings), trunk.weights_hash, seed, [comparison_to_record(one) for one in comparisons]]
-        place = self.place / "models" / hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+        place = self.place / "models" / _name([asdict(settings), trunk.weights_hash, seed, _records(comparisons)])
         if not place.exists():
             with progress_bar(f"{len(comparisons)} pairs, seed {seed}", len(comparisons), "pairs") as bar:
                 trained = train_preference_model(
@@ -235,6 +248,15 @@ def _gains(choices: Sequence[Choice], base_scores: Sequence[Floats]) -> Point:
     return gains
 
 
+def _records(comparisons: Sequence[Comparison]) -> list[Any]:
+    return [comparison_to_record(one) for one in comparisons]
+
+
+def _name(made_of: Any) -> str:
+    """A name for what is made of this."""
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+
 class _TimeIsUp(Exception):
     """Ends a training at a step's end."""
 
@@ -331,7 +353,11 @@ def _policy(
     def measure() -> Point:
         settings = replace(bench.workshop.recipe.ppo, **changes)
         share = {"helpful": 0.0, "harmless": 1.0, None: None}[kind]
-        return bench.trained(bench.models(seed, size, kind), settings, seed, title, share)
+        samples = [_records(sample) for sample in bench.samples(seed, size, kind)]
+        return bench.once(
+            [asdict(settings), share, seed, samples],
+            lambda: bench.trained(bench.models(seed, size, kind), settings, seed, title, share),
+        )
 
     return measure
 
