@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -43,6 +44,7 @@ CROWD = (
 )
 PEOPLE = "The comparisons are people's own; nobody has judged the policies, only the two preference models."
 NAMES = {"size": "comparisons a PM", "weight": "λ_KL", "method": "method", "kinds": "trained on", "seed": "seed"}
+CURVED: tuple[PolicyStudy, ...] = ("kl", "robustness")  # studies that show lines over √KL
 TIMED = ["tokens", "processor time"]
 VARIED: dict[PolicyStudy, str] = {
     "robustness": "size", "kl": "seed", "kl-weight": "weight", "methods": "method", "tension": "kinds",
@@ -88,7 +90,7 @@ def _table(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
     header = [NAMES[name] for name in names]
     header += ["KL, nats", "gain, train-PM, SD", "held-out PM, SD"]
     header += ["chosen, helpful", "chosen, harmless"] if _judged(points) else []
-    with_curve = study in ("kl", "robustness")
+    with_curve = study in CURVED
     header += ["line, train-PM: SD per √nat, R²", "held-out PM", "they part at step"] if with_curve else TIMED
     return markdown_table(header, [_row(point, names, with_curve) for point in points])
 
@@ -107,13 +109,16 @@ def _row(point: Point, names: Sequence[str], with_curve: bool) -> Row:
 
 def _means(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
     """A row a value of what is varied: means over the seeds with their intervals, where there is more than one."""
-    if study == "kl" or len({point["seed"] for point in points}) < 2:
+    if len({point["seed"] for point in points}) < 2:
         return []
-    key, measures = VARIED[study], _measures(points)
-    rows = []
-    for value in dict.fromkeys(point[key] for point in points):
-        runs = [point for point in points if point[key] == value]
-        rows.append([str(value), *(_over_seeds([read(run) for run in runs], form) for read, form in measures.values())])
+    key, measures = VARIED[study], _measures(points) | _of_lines(study, points)
+    groups: dict[Any, list[Point]] = {}
+    for point in points:
+        groups.setdefault("all" if key == "seed" else point[key], []).append(point)
+    rows = [
+        [str(value), *(_over_seeds([read(run) for run in runs], form) for read, form in measures.values())]
+        for value, runs in groups.items()
+    ]
     return ["Means over the seeds:", "", *markdown_table([NAMES[key], *measures], rows), ""]
 
 
@@ -128,6 +133,11 @@ MEASURES: dict[str, Measure] = {
     "gain, train-PM, SD": (lambda point: point["final"]["gain"]["value"], "+.2f"),
     "gain, held-out PM, SD": (lambda point: point["final"]["heldout_gain"]["value"], "+.2f"),
 }
+OF_LINES: dict[str, Measure] = {
+    "train less held-out, SD": (lambda p: p["final"]["gain"]["value"] - p["final"]["heldout_gain"]["value"], "+.2f"),
+    "slope, train-PM": (lambda point: point["shows"]["line"]["slope"], "+.2f"),
+    "slope, held-out PM": (lambda point: point["shows"]["heldout_line"]["slope"], "+.2f"),
+}
 CHOSEN: Measure = (lambda point: point["final"]["wins"]["all"]["value"], ".1%")
 
 
@@ -138,6 +148,12 @@ def _judged(points: Sequence[Point]) -> bool:
 
 def _measures(points: Sequence[Point]) -> dict[str, Measure]:
     return MEASURES | ({"chosen, all": CHOSEN} if _judged(points) else {})
+
+
+def _of_lines(study: PolicyStudy, points: Sequence[Point]) -> dict[str, Measure]:
+    """Of the studies that show lines, what their runs' lines have in common; nothing where a run has none."""
+    lines = [point["shows"][name] for point in points for name in ("line", "heldout_line") if "shows" in point]
+    return OF_LINES if study in CURVED and None not in lines else {}
 
 
 def _share(record: dict[str, float] | None) -> str:
