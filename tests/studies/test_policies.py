@@ -68,6 +68,13 @@ def test_every_study_has_its_points_and_its_page(recipe: Recipe, place: Path, st
     assert run_policy_study(study, recipe, scale, place) == points  # times and all: nothing was measured again
 
 
+def test_a_policy_that_studies_share_is_trained_once(recipe: Recipe, place: Path) -> None:
+    alone, both = (run_policy_study(study, recipe, SCALE, place)[0] for study in ("kl", "tension"))
+    dear = run_policy_study("kl-weight", recipe, SCALE, place)[1]
+    assert both["curve"] == alone["curve"]  # to the processor time
+    assert dear["curve"] != alone["curve"]
+
+
 def test_a_policy_that_pays_dearly_for_distance_stays_near(recipe: Recipe, tmp_path: Path) -> None:
     def distances(points: list[Point]) -> list[float]:
         return [float(np.mean([step["kl"] for step in point["curve"][-3:]])) for point in points]
