@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from tutelage.cli.main import main
-from tutelage.cli.policy_run import PolicyRun
 from tutelage.cli.ppo import TrainGRPO, TrainOnReward, TrainPPO, TrainRLOO
 from tutelage.cli.train import TrainPM
+from tutelage.loop.policy_run import PolicyRun
 from tutelage.modeling.base import load_base
 from tutelage.modeling.encoding import DialogueFormat
 from tutelage.modeling.snapshot import read_card, save_snapshot

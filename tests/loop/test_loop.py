@@ -17,7 +17,7 @@ import pytest
 from tutelage.corpus.records import judgment_to_record
 from tutelage.loop.loop import run_loop
 from tutelage.loop.recipe import load_recipe
-from tutelage.loop.stages import Workshop, freeze, read_judgments, train_preference
+from tutelage.loop.stages import Workshop, freeze, read_judgments, read_result, train_preference
 from tutelage.modeling.snapshot import read_card
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_jsonl, write_jsonl
@@ -148,6 +148,11 @@ def test_a_finished_run_is_kept_as_it_is(finished: tuple[Path, dict[str, Any]]) 
     before = {file: file.stat().st_mtime_ns for file in place.rglob("*") if file.is_file()}
     assert run_loop(load_recipe("smoke"), place) == summary
     assert {file: file.stat().st_mtime_ns for file in place.rglob("*") if file.is_file()} == before
+
+
+def test_a_stage_of_an_older_version_that_left_no_result_is_named_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"result.json: not there.*remove {tmp_path} and run again"):
+        read_result(tmp_path)
 
 
 def test_a_changed_input_is_noticed(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

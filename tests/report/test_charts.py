@@ -26,6 +26,13 @@ def test_gains_begin_at_the_first_step_that_both_models_scored(summary: Summary)
     assert heldout.get_ydata()[1] == 0
 
 
+def test_scores_in_another_unit_say_so(summary: Summary) -> None:
+    figure = CHARTS["reward-against-kl"]({**summary, "score_unit": "SD"})
+    assert figure is not None
+    assert figure.axes[0].get_ylabel() == "gain (SD)"
+    assert "SD per √nat" in figure.axes[0].texts[0].get_text()
+
+
 def test_every_round_has_its_panel_on_the_same_scale(summary: Summary) -> None:
     summary["rounds"][1]["steps"][-1]["reward"] = 9.0
     figure = CHARTS["pm-scores"](summary)

@@ -11,7 +11,7 @@ from tutelage.corpus.records import comparison_to_record
 from tutelage.dialogue import Kind
 from tutelage.loop.recipe import Recipe, load_recipe
 from tutelage.loop.stages import Workshop
-from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.plumbing.files import write_jsonl
 from tutelage.studies.points import Point
 from tutelage.studies.policies import (
@@ -61,11 +61,18 @@ def test_every_study_has_its_points_and_its_page(recipe: Recipe, place: Path, st
         assert np.isfinite([final["kl"], final["gain"]["value"], final["heldout_gain"]["value"]]).all()
     page = write_policy_page(study, points, recipe, f"tutelage study-policy {study}", place).read_text()
     assert page.startswith(f"# {TITLES[study]}\n")
-    assert ("Means over the seeds" in page) == (study == "tension")
+    assert ("Means over the seeds" in page) == (study in ("kl", "tension"))
     assert f"    tutelage study-policy {study}\n" in page
     for plot in [line.split("(")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]:
         assert (place / plot).read_text().rstrip().endswith("</svg>")
     assert run_policy_study(study, recipe, scale, place) == points  # times and all: nothing was measured again
+
+
+def test_a_policy_that_studies_share_is_trained_once(recipe: Recipe, place: Path) -> None:
+    alone, both = (run_policy_study(study, recipe, SCALE, place)[0] for study in ("kl", "tension"))
+    dear = run_policy_study("kl-weight", recipe, SCALE, place)[1]
+    assert both["curve"] == alone["curve"]  # to the processor time
+    assert dear["curve"] != alone["curve"]
 
 
 def test_a_policy_that_pays_dearly_for_distance_stays_near(recipe: Recipe, tmp_path: Path) -> None:
@@ -83,6 +90,51 @@ def test_halves_share_no_prompt_and_differ_by_seed(recipe: Recipe, tmp_path: Pat
     for half, other in halves:
         assert not {one.prompt for one in half} & {one.prompt for one in other}
     assert halves[0] != halves[1]
+
+
+def test_a_preference_models_scale_changes_nothing_but_its_spread(recipe: Recipe, tmp_path: Path) -> None:
+    bench = Bench(Workshop(recipe), planted(60, 0), True, tmp_path, 2, 12)
+    train_pm, heldout = bench.models(0)
+    short = replace(recipe.ppo, steps=4)
+    before = bench.trained((train_pm, heldout), short, 0, "before")
+    for of_head in (heldout.head.weight.data, heldout.head.offset):
+        of_head *= 10
+    after = bench.trained((train_pm, heldout), short, 0, "after")
+    assert after["final"]["heldout_spread"] == pytest.approx(10 * before["final"]["heldout_spread"], rel=1e-4)
+    for key in ("gain", "heldout_gain"):
+        assert after["final"][key] == pytest.approx(before["final"][key], rel=1e-3, abs=1e-4)
+    for key in ("reward", "heldout_reward"):
+        first, second = ([step[key] for step in point["curve"]] for point in (before, after))
+        assert second == pytest.approx(first, rel=1e-3, abs=1e-4)
+    assert before["final"]["heldout_gain"]["value"] != 0
+
+
+def test_a_gain_is_measured_in_the_deviations_of_the_bases_scores(recipe: Recipe, tmp_path: Path) -> None:
+    bench = Bench(Workshop(recipe), planted(60, 0), True, tmp_path, 2, 12)
+    models = bench.models(0)
+    bench.trained(models, replace(recipe.ppo, steps=2), 0, "policy")
+    for scores, name in zip(base := bench.base_scores(models), ("", "heldout_"), strict=True):
+        measured = bench.judged(models, base)
+        mean = measured[f"{name}reward"]["value"]
+        assert measured[f"{name}gain"]["value"] == pytest.approx((mean - scores.mean()) / scores.std(), abs=1e-6)
+
+
+def test_a_preference_model_that_tells_nothing_apart_has_no_spread(recipe: Recipe, tmp_path: Path) -> None:
+    bench = Bench(Workshop(recipe), planted(60, 0), True, tmp_path, 1, 12)
+    models = bench.models(0)
+    models[1].head.weight.data.zero_()
+    with pytest.raises(CheckFailed, match="'heldout' gives all answers of the base the same score"):
+        bench.base_scores(models)
+
+
+def test_the_processor_time_ends_a_training_however_long_the_clock_runs(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(Workshop(recipe), planted(60, 0), True, tmp_path, 1, 12)
+    spent = iter(range(0, 1000, 10))
+    monkeypatch.setattr("tutelage.studies.policies.time.process_time", lambda: next(spent))
+    point = bench.trained(bench.models(0), settings_of_method("rloo", recipe), 0, "rloo", seconds=25)
+    assert [step["spent"] for step in point["curve"]] == [10, 20, 30]
 
 
 def test_methods_share_what_they_have_in_common(recipe: Recipe) -> None:

@@ -1,6 +1,7 @@
 """The linear probe: the minimum it claims, found from any data; and what a preference model does with it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,15 @@ from hypothesis import strategies as st
 from tutelage.modeling.snapshot import save_snapshot
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError
+from tutelage.training.checkpoint import Checkpoints
 from tutelage.training.losses import preference_loss
-from tutelage.training.preference import PreferenceSettings, score_comparisons, train_preference_model
+from tutelage.training.preference import (
+    Metrics,
+    PreferenceSettings,
+    Trained,
+    score_comparisons,
+    train_preference_model,
+)
 from tutelage.training.probe import fit_probe
 
 from .planted import PREFERENCE, planted
@@ -62,6 +70,32 @@ def test_training_goes_on_from_the_probe(tiny: Trunk) -> None:
     )
     assert trained.metrics[0]["loss"] < 0.5 * math.log(2)
     assert sum(seen) == settings.passes * trained.pairs
+
+
+def test_resumed_the_probe_is_not_fitted_again_and_the_bits_are_the_same(
+    tiny: Trunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, seen = replace(PROBED, epochs=2), list[int]()
+    checkpoints = Checkpoints(tmp_path / "c", {}, every=2)
+
+    def train(on_step: Callable[[int, Metrics], None], kept: Checkpoints | None) -> Trained:
+        return train_preference_model(tiny, "pm", planted(80, 0), settings, 0, on_step, checkpoints=kept)
+
+    def killed(pairs: int, metrics: Metrics) -> None:
+        if metrics.get("step") == 3:
+            raise KeyboardInterrupt
+
+    whole = train(lambda pairs, metrics: None, None)
+    expected = [*tiny.adapter_tensors("pm").values(), *whole.head.state_dict().values()]
+    expected = [tensor.clone() for tensor in expected]
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, checkpoints)
+    monkeypatch.delattr("tutelage.training.preference.fit_probe")
+    resumed = train(lambda pairs, metrics: seen.append(pairs), checkpoints)
+    found = [*tiny.adapter_tensors("pm").values(), *resumed.head.state_dict().values()]
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert resumed.metrics == whole.metrics
+    assert sum(seen) == settings.passes * 80
 
 
 def test_a_probe_of_flipped_kinds_weighs_them(tiny: Trunk) -> None:

@@ -13,7 +13,6 @@ from rich.table import Column, Table
 
 from tutelage.cli.options import named_as_options, require_writable
 from tutelage.cli.policies import ADAPTER
-from tutelage.cli.policy_run import PolicyRun
 from tutelage.cli.score import show_drops
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import Bar, progress_bar
@@ -22,6 +21,7 @@ from tutelage.training.policy_settings import GRPOSettings, PolicySettings, PPOS
 
 if TYPE_CHECKING:
     from tutelage.dialogue import SamplingParameters
+    from tutelage.loop.policy_run import PolicyRun
     from tutelage.modeling.snapshot import SnapshotCard
     from tutelage.modeling.trunk import Trunk
     from tutelage.training.checkpoint import Checkpoints
@@ -90,6 +90,7 @@ class TrainOnReward:
         keep_freed_memory()
         import torch
 
+        from tutelage.loop.policy_run import PolicyRun
         from tutelage.modeling.base import load_base
         from tutelage.modeling.snapshot import load_snapshot
         from tutelage.training.rollouts import load_preference_model
@@ -116,7 +117,7 @@ class TrainOnReward:
 
     def _train(
         self,
-        run: PolicyRun,
+        run: "PolicyRun",
         trunk: "Trunk",
         sources: "Sequence[PromptSource]",
         train_pm: "PreferenceModel",
@@ -261,7 +262,7 @@ class TrainOnReward:
             "sampling": asdict(self._parameters()), "seed": self.seed, "dtype": self.dtype, "device": self.device,
         }  # fmt: skip
 
-    def _noting(self, run: PolicyRun, trunk: "Trunk", lineage: Mapping[str, Any], bar: Bar, send: Send) -> "OnStep":
+    def _noting(self, run: "PolicyRun", trunk: "Trunk", lineage: Mapping[str, Any], bar: Bar, send: Send) -> "OnStep":
         """What is done after each step: files, what is sent elsewhere, and the bar."""
         shown, sent = 0, run.noted
 

@@ -13,15 +13,17 @@ from rich.markdown import Markdown
 from tutelage.dialogue import Kind
 from tutelage.plumbing.errors import InputError
 
+OF_ONE_STUDY = {"sizes": "robustness", "weights": "kl-weight", "methods": "methods", "seconds": "methods"}
+
 
 @dataclass(frozen=True)
 class StudyPolicy:
     """Train policies under varied conditions on the simulated crowd; writes a page with plots, numbers and command.
 
     robustness: from which step on the train-PM's score rises away from the held-out PM's, by the number of comparisons.
-    kl: reward against √KL, fitted. kl-weight: what λ_KL does. methods: PPO, RLOO, GRPO and best-of-n in equal time.
-    tension: helpful only against helpful and harmless, judged on both. Points that were measured are kept: the same
-    command goes on with a study that was broken off.
+    kl: reward against √KL, fitted. kl-weight: what λ_KL does. methods: PPO, RLOO, GRPO and best-of-n in equal
+    processor time. tension: helpful only against helpful and harmless, judged on both. Points that were measured are
+    kept: the same command goes on with a study that was broken off.
     """
 
     study: Annotated[Literal["robustness", "kl", "kl-weight", "methods", "tension"], tyro.conf.Positional]
@@ -41,7 +43,7 @@ class StudyPolicy:
     methods: tuple[Literal["ppo", "rloo", "grpo", "best-of-n"], ...] = ("ppo", "rloo", "grpo", "best-of-n")
     """Of the study methods."""
     seconds: float = 240.0
-    """What each method may take, of the study methods."""
+    """Processor time that each method may take, all cores together; of the study methods."""
     answers: int = 4
     """Answers to each of the 57 validation prompts by which a policy is judged."""
     pairs: int | None = None
@@ -78,6 +80,13 @@ class StudyPolicy:
         console.print(f"page: {result['page']}", highlight=False)
 
     def _require_sensible(self) -> None:
+        for name, study in OF_ONE_STUDY.items():
+            if self.study != study and getattr(self, name) != getattr(StudyPolicy, name):
+                raise InputError(f"--{name} is of the study {study}, not of {self.study}; leave it out")
+        if self.study == "methods" and self.steps is not None:
+            raise InputError("--steps: processor time ends the runs of the study methods; give --seconds")
+        if self.study == "robustness" and self.pairs is not None:
+            raise InputError("--pairs: the study robustness varies the comparisons; give --sizes")
         counts = {"--seeds": self.seeds, "--answers": self.answers, "--steps": self.steps, "--pairs": self.pairs}
         for flag, count in {**counts, "--sizes": min(self.sizes, default=0)}.items():
             if count is not None and count < 1:

@@ -309,8 +309,15 @@ def settings_of(recipe: Recipe, *parts: str) -> dict[str, Any]:
 
 
 def read_result(place: Path) -> dict[str, Any]:
-    """What a training stage has measured."""
-    result: dict[str, Any] = read_json(place / "result.json")
+    """What a training stage has measured.
+
+    Raises:
+        InputError: it has left nothing, as stages of older versions have not.
+    """
+    file = place / "result.json"
+    if not file.exists():
+        raise InputError(f"{file}: not there; an older version made this stage: remove {place} and run again")
+    result: dict[str, Any] = read_json(file)
     return result
 
 

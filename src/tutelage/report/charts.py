@@ -35,6 +35,7 @@ ANSWERS = {
     "repetition": ("word triples said before in the same response", "share"),
     "refusals": ("refusals", "share"),
 }
+NATS = "nats"
 
 
 def _records(parent: Any, key: str) -> list[Record]:
@@ -116,26 +117,31 @@ def _score_panels(summary: Record, key: str) -> list[Panel]:
         x, (train, heldout) = column(steps, key), _gains(steps)
         if np.isfinite(x).any() and np.isfinite(train).any():
             scores = [Series(TRAIN_PM, x, train), Series(HELDOUT_PM, x, heldout)]
-            panels.append(Panel(_title(record), "gain (nats)", scores))
+            panels.append(Panel(_title(record), f"gain ({_unit(summary)})", scores))
     return panels
+
+
+def _unit(summary: Record) -> str:
+    """What the scores of preference models are measured in."""
+    return str(summary.get("score_unit", NATS))
 
 
 def _title(record: Record) -> str:
     return str(record.get("name") or f"round {record.get('round')}")
 
 
-def _with_lines(panel: Panel) -> Panel:
+def _with_lines(panel: Panel, unit: str) -> Panel:
     """The panel with the least-squares line of each series, and their slopes and R² as its note."""
     fitted = [(series, fitted_line(series.x, series.y)) for series in panel.series]
     ends = np.array([np.nanmin(panel.series[0].x), np.nanmax(panel.series[0].x)])
     lines = [Series(series.label, ends, line.intercept + line.slope.value * ends) for series, line in fitted if line]
-    slopes = [_said(series.label, line) for series, line in fitted if line]
+    slopes = [_said(series.label, line, unit) for series, line in fitted if line]
     return panel._replace(lines=lines, note="\n".join(slopes))
 
 
-def _said(label: str, line: Line) -> str:
+def _said(label: str, line: Line, unit: str) -> str:
     name = label.split(" (")[0]
-    return f"{name}: {line.slope.value:+.2f} nats per √nat, R² {line.r_squared:.2f}"
+    return f"{name}: {line.slope.value:+.2f} {unit} per √nat, R² {line.r_squared:.2f}"
 
 
 def _with_parting(panel: Panel) -> Panel:
@@ -151,7 +157,7 @@ def _with_parting(panel: Panel) -> Panel:
 
 
 def _reward_against_kl(summary: Record) -> Figure | None:
-    panels = [_with_lines(panel) for panel in _score_panels(summary, "sqrt_kl")]
+    panels = [_with_lines(panel, _unit(summary)) for panel in _score_panels(summary, "sqrt_kl")]
     return panels_plot(panels, "√KL from the initial policy (√nats)", joined=False, same_scale=True) if panels else None
 
 

@@ -2,8 +2,11 @@
 trusted, what distance buys, what λ_KL does, which method gets furthest in equal time, and what helpfulness costs.
 
 A study takes its settings from a recipe of the loop, and its comparisons from that recipe's first round, collected
-once. A point trains its preference models (kept, and shared by points that need the same) and one policy, and asks
+once. A point trains its preference models and one policy (kept, and shared by all that need the same), and asks
 which answers to the validation prompts the crowd would choose, the policy's or the base's.
+
+Two preference models share neither zero nor scale. So scores are told in *spreads*: one is the standard deviation of
+the scores that the model gives the base's answers to the validation prompts.
 """
 
 import hashlib
@@ -30,12 +33,12 @@ from tutelage.loop.loop import first_deployed
 from tutelage.loop.recipe import Recipe
 from tutelage.loop.stages import Workshop, collect, read_judgments
 from tutelage.modeling.snapshot import save_snapshot
-from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import replacing, sha256
+from tutelage.plumbing.errors import CheckFailed, InputError
+from tutelage.plumbing.files import read_json, replacing, sha256, write_json
 from tutelage.plumbing.progress import progress_bar
 from tutelage.report.rl_page import findings
 from tutelage.sampling.sampler import Sample, sample
-from tutelage.statistics.intervals import mean_interval
+from tutelage.statistics.intervals import Floats, mean_interval
 from tutelage.studies.points import Point, Wanted, measure_points
 from tutelage.training.best_of_n import Choice, choose, describe_choices, learn_from_best, scores_of
 from tutelage.training.demonstrations import DemonstrationSettings
@@ -60,6 +63,8 @@ CURVE = (
     "step", "reward", "heldout_reward", "kl", "sqrt_kl", "kl_weight", "entropy", "length", "truncated", "seconds",
 )  # fmt: skip
 
+SCORES = ("reward", "heldout_reward")  # of a step, by train-PM and held-out PM
+
 Models = tuple[PreferenceModel, PreferenceModel]
 
 
@@ -76,7 +81,8 @@ class PolicyScale:
     methods: tuple[Method, ...] = METHODS
     """of the study `methods`"""
     seconds: float = 240.0
-    """what each method may take, sampling, scoring and learning together"""
+    """processor time that each method may take, sampling, scoring and learning together: the time of all cores, which
+    other work on the machine does not use up"""
     answers: int = 4
     """answers to each validation prompt by which a policy is judged"""
     pairs: int | None = None
@@ -102,14 +108,27 @@ class Bench:
 
     def models(self, seed: int, size: int | None = None, kind: Kind | None = None) -> Models:
         """Train-PM and held-out PM of the two halves, `size` (None: `pairs`) comparisons each."""
-        train, heldout = (mix(half, size or self.pairs, None, seed) for half in self.halves(seed, kind))
+        train, heldout = self.samples(seed, size, kind)
         return self._model("train_pm", train, seed), self._model("heldout", heldout, seed)
+
+    def samples(self, seed: int, size: int | None, kind: Kind | None) -> list[list[Comparison]]:
+        """What train-PM and held-out PM are trained on."""
+        return [mix(half, size or self.pairs, None, seed) for half in self.halves(seed, kind)]
+
+    def once(self, made_of: Sequence[Any], measure: Callable[[], Point]) -> Point:
+        """The point of a policy that studies share, from the disk if one of them has measured it."""
+        recipe = self.workshop.recipe
+        origin = [asdict(recipe.sampling), asdict(recipe.preference), self.workshop.trunk.weights_hash, self.answers]
+        place = self.place / "policies" / f"{_name([*origin, asdict(recipe.format), *made_of])}.json"
+        if not place.exists():
+            write_json(place, measure())
+        point: Point = read_json(place)
+        return point
 
     def _model(self, adapter: str, comparisons: Sequence[Comparison], seed: int) -> PreferenceModel:
         """A preference model from the disk, where it is put first if no point has needed it yet."""
         settings, trunk = self.workshop.recipe.preference, self.workshop.trunk
-        made_of = [asdict(settings), trunk.weights_hash, seed, [comparison_to_record(one) for one in comparisons]]
-        place = self.place / "models" / hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+        place = self.place / "models" / _name([asdict(settings), trunk.weights_hash, seed, _records(comparisons)])
         if not place.exists():
             with progress_bar(f"{len(comparisons)} pairs, seed {seed}", len(comparisons), "pairs") as bar:
                 trained = train_preference_model(
@@ -134,11 +153,26 @@ class Bench:
         with trunk.using(None):
             return sample(trunk, self.asked, self.answers, parameters, seed=1)
 
-    def judged(self, models: Models) -> Point:
+    def base_scores(self, models: Models) -> list[Floats]:
+        """What either model gives the base's answers to the validation prompts, (prompts, answers), nats.
+
+        Raises:
+            CheckFailed: it gives all of them the same.
+        """
+        scores = [np.stack(scores_of(self.workshop.trunk, model, self.asked, self.base_samples)) for model in models]
+        for model, given in zip(models, scores, strict=True):
+            if given.std() == 0:
+                raise CheckFailed(
+                    f"the preference model {model.adapter!r} gives all answers of the base the same score; "
+                    "give it more comparisons"
+                )
+        return scores
+
+    def judged(self, models: Models, base_scores: Sequence[Floats]) -> Point:
         """What the policy is worth on the validation prompts: scores, distance, the crowd's choices if it judges."""
         trunk, parameters = self.workshop.trunk, self.workshop.recipe.sampling
         choices = choose(trunk, POLICY, self.asked, self.answers, parameters, 1, *models)
-        measured = {**describe_choices(trunk, choices, parameters.temperature), **self._gains(choices, models)}
+        measured = {**describe_choices(trunk, choices, parameters.temperature), **_gains(choices, base_scores)}
         if not self.by_crowd:
             return measured
         ours, base = (
@@ -147,15 +181,6 @@ class Bench:
         )
         wins = expected_wins(self.items, ours, base, self.workshop.heldout_crowd)
         return {**measured, "wins": {kind: asdict(interval) for kind, interval in wins.items()}}
-
-    def _gains(self, choices: Sequence[Choice], models: Models) -> Point:
-        """How far above the base's answers either model scores the policy's, nats, with intervals over prompts."""
-        after = [[c.scores for c in choices], [c.heldout_scores for c in choices if c.heldout_scores is not None]]
-        before = (scores_of(self.workshop.trunk, model, self.asked, self.base_samples) for model in models)
-        return {
-            name: asdict(mean_interval(np.mean(ours, axis=1) - np.mean(base, axis=1), range(len(ours))))
-            for name, ours, base in zip(("gain", "heldout_gain"), after, before, strict=True)
-        }
 
     def trained(
         self,
@@ -166,17 +191,19 @@ class Bench:
         red_team_share: float | None = None,
         seconds: float | None = None,
     ) -> Point:
-        """Train one policy and judge it. With `seconds` the clock ends the training, after the step that it is in."""
+        """Train one policy and judge it. With `seconds`, so much processor time ends it, after the step that it
+        is in. The curve's scores are in spreads."""
         share = self.workshop.recipe.ppo.red_team_share if red_team_share is None else red_team_share
-        started, curve = time.perf_counter(), list[Mapping[str, Any]]()
+        started, curve = time.process_time(), list[dict[str, Any]]()
         total, unit = (settings.steps, "steps") if seconds is None else (round(seconds), "s")
         with progress_bar(title, total, unit) as bar:
 
             def on_step(metrics: Sequence[Mapping[str, Any]], _: Any) -> None:
-                curve.append({key: metrics[-1][key] for key in CURVE if key in metrics[-1]})
-                bar.advance(1 if seconds is None else round(metrics[-1]["seconds"]))
+                spent, before = time.process_time() - started, curve[-1]["spent"] if curve else 0.0
+                curve.append({**{key: metrics[-1][key] for key in CURVE if key in metrics[-1]}, "spent": spent})
+                bar.advance(1 if seconds is None else round(spent) - round(before))
                 bar.note(f"reward {metrics[-1]['reward']:+.2f}  KL {metrics[-1]['kl']:.1f}")
-                if seconds is not None and time.perf_counter() - started > seconds:
+                if seconds is not None and spent > seconds:
                     raise _TimeIsUp
 
             with suppress(_TimeIsUp):
@@ -184,24 +211,50 @@ class Bench:
                     self.workshop.trunk, POLICY, self.workshop.prompt_sources(share), *models,
                     self.workshop.recipe.sampling, settings, seed, on_step,
                 )  # fmt: skip
-        took = time.perf_counter() - started
-        shows = findings([dict(step) for step in curve])
-        return {"curve": curve, "shows": shows, "final": self.judged(models), "seconds": took}
+        took, base_scores = time.process_time() - started, self.base_scores(models)
+        for key, scores in zip(SCORES, base_scores, strict=True):
+            for step in curve:
+                step[key] /= float(scores.std())
+        return {
+            "curve": curve, "shows": findings(curve), "final": self.judged(models, base_scores), "seconds": took,
+        }  # fmt: skip
 
     def learnt_from_best(self, models: Models, seed: int, seconds: float) -> Point:
-        """Best-of-n in so many seconds: favourites until most of them are over, then the lesson."""
-        trunk, parameters, started = self.workshop.trunk, self.workshop.recipe.sampling, time.perf_counter()
+        """Best-of-n in so many seconds of processor time: favourites until most of them are over, then the lesson."""
+        trunk, parameters, started = self.workshop.trunk, self.workshop.recipe.sampling, time.process_time()
         ppo = replace(self.workshop.recipe.ppo, prompts_per_step=4, minibatches=1)
         plans = step_plans(self.workshop.prompt_sources(ppo.red_team_share), ppo, seed)
         choices: list[Choice] = []
-        while not choices or time.perf_counter() - started < DRAWING * seconds:
+        while not choices or time.process_time() - started < DRAWING * seconds:
             choices += choose(
                 trunk, None, next(plans).prompts, BEST_OF, parameters, SEEDS * seed + len(choices), *models
             )
         settings = DemonstrationSettings(rank=self.workshop.recipe.ppo.rank)
         learn_from_best(trunk, POLICY, choices, settings, parameters.temperature, seed)
-        took = time.perf_counter() - started
-        return {"curve": [], "favourites": len(choices), "final": self.judged(models), "seconds": took}
+        took = time.process_time() - started
+        final = self.judged(models, self.base_scores(models))
+        return {"curve": [], "favourites": len(choices), "final": final, "seconds": took}
+
+
+def _gains(choices: Sequence[Choice], base_scores: Sequence[Floats]) -> Point:
+    """How far above the base's answers either model scores the policy's, in spreads, with intervals over prompts; and
+    the spreads, nats."""
+    after = [[c.scores for c in choices], [c.heldout_scores for c in choices if c.heldout_scores is not None]]
+    gains: Point = {}
+    for name, ours, base in zip(("", "heldout_"), after, base_scores, strict=True):
+        spread = float(base.std())
+        differences = (np.mean(ours, axis=1) - np.mean(base, axis=1)) / spread
+        gains |= {f"{name}gain": asdict(mean_interval(differences, range(len(ours)))), f"{name}spread": spread}
+    return gains
+
+
+def _records(comparisons: Sequence[Comparison]) -> list[Any]:
+    return [comparison_to_record(one) for one in comparisons]
+
+
+def _name(made_of: Any) -> str:
+    """A name for what is made of this."""
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
 class _TimeIsUp(Exception):
@@ -279,7 +332,7 @@ def _weights(bench: Bench, scale: PolicyScale) -> Wanted:
 
 
 def _methods(bench: Bench, scale: PolicyScale) -> Wanted:
-    """PPO, RLOO, GRPO and best-of-n, each in the same number of seconds."""
+    """PPO, RLOO, GRPO and best-of-n, each in the same processor time."""
     for seed in range(scale.seeds):
         for method in scale.methods:
             yield {"method": method, "seed": seed}, lambda method=method, seed=seed: _timed(bench, scale, method, seed)  # type: ignore[misc]
@@ -300,7 +353,11 @@ def _policy(
     def measure() -> Point:
         settings = replace(bench.workshop.recipe.ppo, **changes)
         share = {"helpful": 0.0, "harmless": 1.0, None: None}[kind]
-        return bench.trained(bench.models(seed, size, kind), settings, seed, title, share)
+        samples = [_records(sample) for sample in bench.samples(seed, size, kind)]
+        return bench.once(
+            [asdict(settings), share, seed, samples],
+            lambda: bench.trained(bench.models(seed, size, kind), settings, seed, title, share),
+        )
 
     return measure
 

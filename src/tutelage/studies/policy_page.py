@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,7 +22,7 @@ TITLES: dict[PolicyStudy, str] = {
     "robustness": "How far a reward may be trusted",
     "kl": "Reward against √KL",
     "kl-weight": "What the weight of the KL penalty does",
-    "methods": "PPO, RLOO, GRPO and best-of-n in equal time",
+    "methods": "PPO, RLOO, GRPO and best-of-n in equal processor time",
     "tension": "Helpful only, or helpful and harmless",
 }
 QUESTIONS: dict[PolicyStudy, str] = {
@@ -30,11 +31,12 @@ QUESTIONS: dict[PolicyStudy, str] = {
     "on does the first score rise away from the second (Bai et al. 2022, section 4.2)?",
     "kl": "Does the reward rise on a straight line with the root of the KL from the initial policy (section 4.3)?",
     "kl-weight": "Policies trained alike but for λ_KL, the price of a nat of KL.",
-    "methods": "Each method gets the same seconds for sampling, scoring and learning, on the same preference models. "
-    "λ_KL is the same number for all, though GRPO pays it in the loss.",
+    "methods": "Each method gets the same processor time for sampling, scoring and learning (what all cores spend, "
+    "so that other work on the machine takes nothing from it), on the same preference models. λ_KL is the same number "
+    "for all, though GRPO pays it in the loss.",
     "tension": "A policy trained on helpful comparisons and prompts alone beside one trained on both kinds, each "
-    "judged on both (section 4.4). Each is scored by preference models of its own, so that gains are not comparable "
-    "between the two; what the people choose is.",
+    "judged on both (section 4.4). Each is scored by preference models of its own kinds: gains are told in their "
+    "spreads, but it is what the people choose that compares the two.",
 }
 CROWD = (
     "The people are the simulated crowd: *chosen* is how often its workers are expected to choose the policy's answer "
@@ -42,6 +44,8 @@ CROWD = (
 )
 PEOPLE = "The comparisons are people's own; nobody has judged the policies, only the two preference models."
 NAMES = {"size": "comparisons a PM", "weight": "λ_KL", "method": "method", "kinds": "trained on", "seed": "seed"}
+CURVED: tuple[PolicyStudy, ...] = ("kl", "robustness")  # studies that show lines over √KL
+TIMED = ["tokens", "processor time"]
 VARIED: dict[PolicyStudy, str] = {
     "robustness": "size", "kl": "seed", "kl-weight": "weight", "methods": "method", "tension": "kinds",
 }  # fmt: skip
@@ -64,21 +68,30 @@ def _size(points: Sequence[Point], recipe: Recipe) -> str:
     step = f"{recipe.ppo.prompts_per_step} prompts × {recipe.ppo.samples_per_prompt} answers"
     return (
         f"Base {recipe.base}, recipe {recipe.name}; a step is {step} of at most {recipe.sampling.max_tokens} tokens. A "
-        "gain is how far above the base's answers to the validation prompts a PM scores the policy's, in nats. "
+        "gain is how far above the base's answers to the validation prompts a PM scores the policy's, in *spreads*: "
+        "a spread (SD) is the standard deviation of that PM's scores of these answers of the base, for two PMs share "
+        f"no scale. It was {_spreads(points)}. "
         f"{CROWD if _judged(points) else PEOPLE} Intervals are 95%: over prompts within a run (they say nothing of how "
         "runs differ), over seeds in the table of means. "
-        f"Training took {duration(sum(point['seconds'] for point in points))} in all."
+        f"Training took {duration(sum(point['seconds'] for point in points))} of processor time in all."
     )
+
+
+def _spreads(points: Sequence[Point]) -> str:
+    """From the least to the largest, of either PM."""
+    named = {"train-PM": "spread", "held-out PM": "heldout_spread"}
+    ranges = {name: [point["final"][key] for point in points] for name, key in named.items()}
+    return ", ".join(f"{min(values):.2f} to {max(values):.2f} nats ({name})" for name, values in ranges.items())
 
 
 def _table(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
     """A row a run."""
     names = [name for name in NAMES if name in points[0]]
     header = [NAMES[name] for name in names]
-    header += ["KL, nats", "gain, train-PM", "gain, held-out PM"]
+    header += ["KL, nats", "gain, train-PM, SD", "held-out PM, SD"]
     header += ["chosen, helpful", "chosen, harmless"] if _judged(points) else []
-    with_curve = study in ("kl", "robustness")
-    header += ["line, train-PM: slope, R²", "held-out PM", "they part at step"] if with_curve else ["tokens", "time"]
+    with_curve = study in CURVED
+    header += ["line, train-PM: SD per √nat, R²", "held-out PM", "they part at step"] if with_curve else TIMED
     return markdown_table(header, [_row(point, names, with_curve) for point in points])
 
 
@@ -96,13 +109,16 @@ def _row(point: Point, names: Sequence[str], with_curve: bool) -> Row:
 
 def _means(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
     """A row a value of what is varied: means over the seeds with their intervals, where there is more than one."""
-    if study == "kl" or len({point["seed"] for point in points}) < 2:
+    if len({point["seed"] for point in points}) < 2:
         return []
-    key, measures = VARIED[study], _measures(points)
-    rows = []
-    for value in dict.fromkeys(point[key] for point in points):
-        runs = [point for point in points if point[key] == value]
-        rows.append([str(value), *(_over_seeds([read(run) for run in runs], form) for read, form in measures.values())])
+    key, measures = VARIED[study], _measures(points) | _of_lines(study, points)
+    groups: dict[Any, list[Point]] = {}
+    for point in points:
+        groups.setdefault("all" if key == "seed" else point[key], []).append(point)
+    rows = [
+        [str(value), *(_over_seeds([read(run) for run in runs], form) for read, form in measures.values())]
+        for value, runs in groups.items()
+    ]
     return ["Means over the seeds:", "", *markdown_table([NAMES[key], *measures], rows), ""]
 
 
@@ -114,8 +130,13 @@ def _over_seeds(values: Sequence[float], form: str) -> str:
 Measure = tuple[Callable[[Point], float], str]
 MEASURES: dict[str, Measure] = {
     "KL, nats": (lambda point: point["final"]["kl"], ".1f"),
-    "gain, train-PM": (lambda point: point["final"]["gain"]["value"], "+.2f"),
-    "gain, held-out PM": (lambda point: point["final"]["heldout_gain"]["value"], "+.2f"),
+    "gain, train-PM, SD": (lambda point: point["final"]["gain"]["value"], "+.2f"),
+    "gain, held-out PM, SD": (lambda point: point["final"]["heldout_gain"]["value"], "+.2f"),
+}
+OF_LINES: dict[str, Measure] = {
+    "train less held-out, SD": (lambda p: p["final"]["gain"]["value"] - p["final"]["heldout_gain"]["value"], "+.2f"),
+    "slope, train-PM": (lambda point: point["shows"]["line"]["slope"], "+.2f"),
+    "slope, held-out PM": (lambda point: point["shows"]["heldout_line"]["slope"], "+.2f"),
 }
 CHOSEN: Measure = (lambda point: point["final"]["wins"]["all"]["value"], ".1%")
 
@@ -127,6 +148,12 @@ def _judged(points: Sequence[Point]) -> bool:
 
 def _measures(points: Sequence[Point]) -> dict[str, Measure]:
     return MEASURES | ({"chosen, all": CHOSEN} if _judged(points) else {})
+
+
+def _of_lines(study: PolicyStudy, points: Sequence[Point]) -> dict[str, Measure]:
+    """Of the studies that show lines, what their runs' lines have in common; nothing where a run has none."""
+    lines = [point["shows"][name] for point in points for name in ("line", "heldout_line") if "shows" in point]
+    return OF_LINES if study in CURVED and None not in lines else {}
 
 
 def _share(record: dict[str, float] | None) -> str:
@@ -146,7 +173,7 @@ def _parting(record: dict[str, float] | None) -> str:
 def _curves(points: Sequence[Point]) -> dict[str, Figure]:
     """Both scores over √KL and over the steps, a panel a run."""
     named = [{"name": _label(point), "steps": point["curve"]} for point in points]
-    drawn = {name: CHARTS[name]({"rounds": named}) for name in (REWARD_AGAINST_KL, "pm-scores")}
+    drawn = {name: CHARTS[name]({"rounds": named, "score_unit": "SD"}) for name in (REWARD_AGAINST_KL, "pm-scores")}
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
@@ -178,7 +205,9 @@ def _by_method(points: Sequence[Point]) -> dict[str, Figure]:
         return {"chosen": interval_plot(chosen, "chosen over the base, share", lambda e: percent(e.value), half)}
     scores = [Estimate(_label(point), **point["final"]["heldout_gain"]) for point in points]
     return {
-        "scores": interval_plot(scores, "score above the base's by the held-out PM, nats", lambda e: f"{e.value:+.2f}")
+        "scores": interval_plot(
+            scores, "score above the base's by the held-out PM, spreads", lambda e: f"{e.value:+.2f}"
+        )
     }
 
 

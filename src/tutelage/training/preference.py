@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tutelage.dialogue import Comparison
+from tutelage.modeling.encoding import Encoder
 from tutelage.modeling.heads import Pooling, ScoreHead
 from tutelage.modeling.passes import branch_features, closed, score_branches
 from tutelage.modeling.rows import Group
@@ -140,19 +141,17 @@ def train_preference_model(
         raise InputError(
             f"eval_every = {settings.eval_every}, but no comparisons are held out to measure on; set it to 0"
         )
-    kept, weak = drop_weakest(comparisons, settings.min_strength)
-    groups, drops = paired_groups(kept, trunk.encoder, settings.max_tokens)
-    if not groups:
-        raise InputError(f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}")
+    groups, dropped = _usable(comparisons, trunk.encoder, settings)
     reference = [paired.group for paired in groups[:REFERENCE_GROUPS]]
     head = _begin(trunk, adapter, settings, seed, initial, reference)
-    probed = [_probe(trunk, adapter, head, groups, settings, on_step)] if settings.probe else []
+    done = checkpoints.load() if checkpoints is not None else None  # its head has gone on from the probe
+    probed = [_probe(trunk, adapter, head, groups, settings, on_step)] if settings.probe and done is None else []
     optimizer = MasterAdamW(
         (trunk.adapter_parameters(adapter).values(), settings.learning_rate),
         (head.parameters(), settings.head_learning_rate),
         clip_norm=settings.clip_norm,
     )
-    metrics = _go_on(checkpoints, head, optimizer, on_step)
+    metrics = [] if done is None else _go_on(done, head, optimizer, on_step, groups if settings.probe else ())
     rng = np.random.default_rng(seed)
     batches = [batch for _ in range(settings.epochs) for batch in step_batches(groups, settings.batch_pairs, rng)]
     with trunk.using(adapter, trained=True):
@@ -170,9 +169,24 @@ def train_preference_model(
             if _stalled(metrics, settings.patience):
                 break
     head.offset += float(np.mean(np.concatenate(score_branches(trunk, adapter, head, reference))))
-    dropped = {"strength below min_strength": weak, **drops}
     metrics = metrics or probed
-    return Trained(head, metrics, sum(m["pairs"] for m in metrics), {k: v for k, v in dropped.items() if v})
+    return Trained(head, metrics, sum(m["pairs"] for m in metrics), dropped)
+
+
+def _usable(
+    comparisons: Sequence[Comparison], encoder: Encoder, settings: PreferenceSettings
+) -> tuple[list[PairedGroup], dict[str, int]]:
+    """The comparisons that can be trained on, by prompt; and how many cannot, by reason.
+
+    Raises:
+        InputError: none can.
+    """
+    kept, weak = drop_weakest(comparisons, settings.min_strength)
+    groups, drops = paired_groups(kept, encoder, settings.max_tokens)
+    if not groups:
+        raise InputError(f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}")
+    dropped = {"strength below min_strength": weak, **drops}
+    return groups, {reason: count for reason, count in dropped.items() if count}
 
 
 def _begin(
@@ -229,19 +243,18 @@ def _probe(
 
 
 def _go_on(
-    checkpoints: Checkpoints | None,
+    done: Progress,
     head: ScoreHead,
     optimizer: MasterAdamW,
     on_step: Callable[[int, Metrics], None],
+    probed: Sequence[PairedGroup],
 ) -> list[Metrics]:
-    """Put the last checkpoint's state in place; returns the metrics of the steps that were done."""
-    progress = checkpoints.load() if checkpoints is not None else None
-    if progress is None:
-        return []
-    head.scale = progress.tensors["scale"].to(head.scale)
-    optimizer.load_state_tensors(progress.tensors)
-    on_step(sum(step["pairs"] for step in progress.metrics), progress.metrics[-1])
-    return progress.metrics
+    """Put a checkpoint's state in place; returns the metrics of the steps that were done, behind the probe."""
+    head.scale = done.tensors["scale"].to(head.scale)
+    optimizer.load_state_tensors(done.tensors)
+    read = sum(len(paired.pairs) for paired in probed) + sum(step["pairs"] for step in done.metrics)
+    on_step(read, done.metrics[-1])
+    return done.metrics
 
 
 def _held_out(

@@ -14,16 +14,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tutelage.loop.run import versions
+from tutelage.modeling.policy import ADAPTER
+from tutelage.modeling.snapshot import save_snapshot
+from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.files import is_torn, read_json, remove_torn
+from tutelage.plumbing.files import is_torn, read_json, read_jsonl, remove_torn, write_json, write_jsonl
 from tutelage.plumbing.locks import held
-
-if TYPE_CHECKING:
-    from tutelage.modeling.trunk import Trunk
-    from tutelage.training.checkpoint import Checkpoints
-    from tutelage.training.rollouts import RolloutBatch
+from tutelage.training.checkpoint import Checkpoints, differences
+from tutelage.training.rollouts import RolloutBatch
+from tutelage.training.watching import sample_dialogues
 
 OURS = (
     "training.json",
@@ -75,16 +77,13 @@ class PolicyRun:
         """
         return held(self.place, f"--out {self.place}: another process trains there; wait for it, or name another")
 
-    def checkpoints(self, identity: Mapping[str, Any], every: int, overwrite: bool) -> "Checkpoints":
+    def checkpoints(self, identity: Mapping[str, Any], every: int, overwrite: bool) -> Checkpoints:
         """The run's checkpoints; notes what the training is, or on resuming sees that it is the same. `overwrite`: what
         was there is removed first.
 
         Raises:
             InputError: it is another.
         """
-        from tutelage.plumbing.files import write_json
-        from tutelage.training.checkpoint import Checkpoints, differences
-
         remove_torn(self.place)
         if overwrite:
             self._empty()
@@ -101,17 +100,13 @@ class PolicyRun:
     @property
     def noted(self) -> int:
         """Steps in metrics.jsonl: of a training that goes on, more than its checkpoint may have."""
-        from tutelage.plumbing.files import read_jsonl
-
         file = self.place / "metrics.jsonl"
         return sum(1 for _ in read_jsonl(file)) if file.exists() else 0
 
     def note(
-        self, metrics: Sequence[dict[str, Any]], batch: "RolloutBatch", trunk: "Trunk", lineage: Mapping[str, Any]
+        self, metrics: Sequence[dict[str, Any]], batch: RolloutBatch, trunk: Trunk, lineage: Mapping[str, Any]
     ) -> None:
         """What is written after a step. Written twice (after a kill in between), it is the same."""
-        from tutelage.plumbing.files import write_jsonl
-
         step = metrics[-1]["step"]
         write_jsonl(self.place / "metrics.jsonl", metrics)
         if self.sample_every and step % self.sample_every == 0:
@@ -119,26 +114,17 @@ class PolicyRun:
         if step + 1 in self.snapshot_at:
             self.save(f"snapshots/step-{step + 1}", trunk, {**lineage, "steps": step + 1})
 
-    def save(self, name: str, trunk: "Trunk", lineage: Mapping[str, Any]) -> str:
+    def save(self, name: str, trunk: Trunk, lineage: Mapping[str, Any]) -> str:
         """Write the policy as a snapshot; returns the snapshot's name."""
-        from tutelage.cli.policies import ADAPTER
-        from tutelage.modeling.snapshot import save_snapshot
-
         rank = trunk.adapted_layers[0].rank(ADAPTER)
         return save_snapshot(self.place / name, trunk, ADAPTER, rank, None, lineage).name
 
     def finish(self, identity: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Note the result, and take the checkpoint away."""
-        from tutelage.loop.run import versions
-        from tutelage.plumbing.files import write_json
-
         write_json(self.place / "training.json", {**identity, "result": result, "versions": versions()})
         shutil.rmtree(self.place / "checkpoint", ignore_errors=True)
 
-    def _add_samples(self, step: int, batch: "RolloutBatch", trunk: "Trunk") -> None:
-        from tutelage.plumbing.files import read_jsonl, write_jsonl
-        from tutelage.training.watching import sample_dialogues
-
+    def _add_samples(self, step: int, batch: RolloutBatch, trunk: Trunk) -> None:
         file = self.place / "samples.jsonl"
         before = [line.record for line in read_jsonl(file)] if file.exists() else []
         more = sample_dialogues(batch, step, self.sample_prompts, trunk.encoder)
