@@ -69,8 +69,8 @@ def fit_probe(
     """The weights w (F,) that minimise the weighted mean preference loss of gaps · w plus penalty / 2 · |w - centre|².
 
     `gaps_PF`: features of the chosen response less those of the rejected one. `labels_P`: the chance that the chosen
-    one is the better. `centre_F`: what the weights are likely to be; None: zero. Newton's method, in double precision:
-    the sum is strictly convex.
+    one is the better. `centre_F`: what the weights are likely to be; None: zero. Newton's method, damped, in double
+    precision: the sum is strictly convex.
 
     Raises:
         CheckFailed: it does not settle, for the features are not finite, say.
@@ -80,11 +80,19 @@ def fit_probe(
     ridge_FF = penalty * torch.eye(gaps_PF.shape[1], dtype=torch.double)
     centre_F = torch.zeros(gaps_PF.shape[1], dtype=torch.double) if centre_F is None else centre_F.double()
     weights_F = centre_F
+
+    def objective(weights_F: Tensor) -> Tensor:
+        gap_P = gaps_PF @ weights_F
+        loss_P = torch.nn.functional.softplus(-gap_P) + (1 - labels_P) * gap_P
+        return shares_P @ loss_P + penalty / 2 * (weights_F - centre_F).square().sum()
+
     for _ in range(NEWTON_STEPS):
         chance_P = torch.sigmoid(gaps_PF @ weights_F)
         gradient_F = gaps_PF.T @ (shares_P * (chance_P - labels_P)) + penalty * (weights_F - centre_F)
         curvature_FF = gaps_PF.T * (shares_P * chance_P * (1 - chance_P)) @ gaps_PF + ridge_FF
         step_F: Tensor = torch.linalg.solve(curvature_FF, gradient_F)
+        while objective(weights_F - step_F) > objective(weights_F) + 1e-12:  # it overshot, from where the loss is flat
+            step_F = step_F / 2
         weights_F = weights_F - step_F
         if step_F.abs().max() < 1e-9:
             return weights_F
