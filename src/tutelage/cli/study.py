@@ -1,5 +1,6 @@
 """`tutelage study`: measure what the paper's figures on preference models show, on one's own machine and data."""
 
+import math
 import shlex
 import sys
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ class StudyCommand:
             raise InputError("--layers must be above 0")
         if self.study != "size" and len(self.layers) > 1:
             raise InputError("--layers: the study size alone takes several depths")
+        if not all(0 < penalty < math.inf for penalty in self.probe):
+            raise InputError("--probe must be above 0")
         rates = {name: getattr(self, name) for name in ("learning_rate", "head_learning_rate")}
         if self.probe and rates != {name: getattr(type(self), name) for name in rates}:
             raise InputError("--learning-rate and --head-learning-rate are of no use to probes; leave them out")
