@@ -8,13 +8,14 @@ both="$helpful --harmless hh-rlhf-harmless-test"
 
 # Linear probes of the frozen base
 probes="--pooling mean --seeds 10 --probe"
-tutelage study size $helpful $probes 0.3 1 3 10 --layers 4 8 16 --sizes 100 200 400 800 1196 --out $pages
+tutelage study size $helpful $probes 0.3 1 3 10 --layers 16 --sizes 100 200 400 800 1196 --out $pages
 tutelage study mixture $both $probes 1 3 10 --layers 16 --out $pages
 tutelage study weight $both $probes 1 3 10 --layers 16 --out $pages
 tutelage study agreement $both $probes 1 3 10 --layers 16 --out $pages
+tutelage study agreement $helpful $probes 1 3 10 --layers 16 --out $pages/helpful
 test -d runs/votes || tutelage train pmp --plain --comparisons stackexchange-votes --pairs 1100 --held-out 0.03 \
     --layers 16 --pooling mean --max-tokens 384 --rank 1 --epochs 0 --probe 1 --out runs/votes
-tutelage study pmp $both $probes 1 3 10 --init runs/votes --sizes 250 500 1000 2000 --out $pages
+tutelage study pmp $helpful $probes 1 3 10 --init runs/votes --sizes 250 500 1000 --out $pages/helpful
 
 # Fine-tuned adapters
 tuned=$pages/fine-tuned
