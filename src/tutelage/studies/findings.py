@@ -55,7 +55,7 @@ class Findings:
     def seconds(self) -> float:
         """What making and trying all the models took, and the features of probes, of each depth once."""
         features = dict(point["features"] for point in self.points if "features" in point)
-        return sum(point["seconds"] for point in self.points) + sum(features.values())
+        return float(sum(point["seconds"] for point in self.points) + sum(features.values()))
 
     @property
     def values(self) -> list[float]:
