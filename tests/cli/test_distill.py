@@ -49,12 +49,13 @@ def test_the_student_comes_nearer_and_all_is_told(distill: TrainDistill) -> None
     assert sum(result["passages"].values()) + sum(parts) == 60
     assert set(result["hhh"]) == {"plain", "prompted", "student"}
     assert set(result["hhh"]["student"]) == {"all", "helpful", "honest", "harmless", "other"}
+    assert set(result["hhh_nearness"]) == {"plain", "student"}
+    assert result["hhh_approach"]["low"] < result["hhh_approach"]["value"] < result["hhh_approach"]["high"]
     assert result["drops"] == {}
 
     card = read_json(distill.out / "model_card.json")
-    assert {name: card[name] for name in ("held_out", "hhh", "final_kl")} == {
-        name: result[name] for name in ("held_out", "hhh", "final_kl")
-    }
+    told = ("held_out", "hhh", "hhh_nearness", "hhh_approach", "final_kl")
+    assert {name: card[name] for name in told} == {name: result[name] for name in told}
     assert card["teacher"]["dialogues"] == [{"file": str(distill.dialogues[0]), "sha256": sha256(distill.dialogues[0])}]
     assert (read_card(distill.out).role, read_card(distill.out).layers) == ("policy", None)
     curve = [line.record for line in read_jsonl(distill.out / "metrics.jsonl")]
@@ -77,6 +78,8 @@ def test_two_sizes_from_one_teacher_file(distill: TrainDistill, tmp_path: Path) 
     assert second["tokens"] == first["tokens"]
     assert second["held_out"]["all"]["after"]["value"] < second["held_out"]["all"]["before"]["value"]
     assert second["hhh"]["prompted"] == first["hhh"]["prompted"]
+    assert set(second["hhh_nearness"]) == {"plain", "cut", "student"}
+    assert second["hhh_nearness"]["plain"] == first["hhh_nearness"]["plain"]
     assert read_card(tmp_path / "small").layers == 1
     assert not (tmp_path / "small" / "teacher.safetensors").exists()
     same = replace(student, out=tmp_path / "same", layers=None).run()
@@ -134,4 +137,6 @@ def test_from_the_command_line(distill: TrainDistill, capsys: pytest.CaptureFixt
     before = result["held_out"]["all"]["before"]["value"]
     assert f"held-out: all │ {result['held_out']['all']['before']['passages']} │ {before:.4f} [" in shown
     assert f"student │ {result['hhh']['student']['all']['value']:.1%} [" in shown
+    assert f"student │ {result['hhh_nearness']['student']['distance']['value']:.4f} [" in shown
+    assert f"nearer to the prompted base than it began, by {result['hhh_approach']['value']:+.4f} [" in shown
     assert f"snapshot {result['snapshot']}" in shown

@@ -1,6 +1,7 @@
 """`tutelage study`: a page from one command."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,33 @@ def test_what_cannot_be_is_refused(planted: Path, tmp_path: Path) -> None:
 
     for options, said in (
         ({"seeds": 0}, "at least 1"),
-        ({"layers": 0}, "layers must be above 0"),
         ({"shares": (0.5, 1.5)}, "between 0 and 1"),
+        ({"layers": (1, 0)}, "layers must be above 0"),
+        ({"probe": (1.0, math.nan)}, "--probe must be above 0"),
+        ({"probe": (0.0,)}, "--probe must be above 0"),
+        ({"probe": (1.0,), "learning_rate": 1e-3}, "of no use to probes"),
         ({"init": tmp_path / "none"}, "none"),
         ({"harmless": tmp_path / "no-such-source"}, "no-such-source"),
     ):
         with pytest.raises(InputError, match=said):
             study(**options).run()
+    with pytest.raises(InputError, match="size alone takes several depths"):
+        StudyCommand("weight", planted, out=tmp_path, model="tiny-random", layers=(1, 2)).run()
+
+
+def test_probes_of_several_depths_from_one_command(
+    planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None
+) -> None:
+    command = [
+        "study", "size", "--helpful", str(planted), "--out", str(tmp_path / "s"), "--model", "tiny-random", "--sizes",
+        "6", "12", "--probe", "0.1", "1", "--layers", "1", "2", "--seeds", "4", "--dtype", "float32", "--json",
+    ]  # fmt: skip
+    assert main(command) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert {(point["layers"], point["size"]) for point in first["points"]} == {(1, 6), (1, 12), (2, 6), (2, 12)}
+    page = Path(first["page"]).read_text()
+    assert "the first 1 or 2 layers" in page
+    assert "frozen, with linear probes" in page
+    assert main([*command[:-1], "--seeds", "5", "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert [point for point in second["points"] if point["seed"] < 4] == first["points"]

@@ -6,7 +6,7 @@ import torch
 
 from tutelage.corpus.hhh import HHHPair, hhh_pairs
 from tutelage.dialogue import Message, Prompt, Response
-from tutelage.evaluation.hhh import hhh_accuracy, margins, prompted_margins
+from tutelage.evaluation.hhh import approach, hhh_accuracy, margins, nearness, prompted_margins
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed
 
@@ -64,3 +64,25 @@ def test_accuracy_is_the_share_of_positive_margins_with_its_interval() -> None:
 def test_margins_that_are_no_numbers_stop_the_run() -> None:
     with pytest.raises(CheckFailed, match="not finite"):
         hhh_accuracy(PAIRS, np.array([1.0, float("nan")]))
+
+
+def test_nearness_by_hand() -> None:
+    prompted_P = np.array([0.5, -0.5, 0.1, -0.1])
+    near = nearness(prompted_P + np.array([0.3, 0.3, -0.3, -0.3]), prompted_P)
+    assert near.distance.value == pytest.approx(0.3)
+    assert near.distance.low == pytest.approx(0.3)  # every pair is as far
+    assert near.same.value == 0.75  # 0.1 - 0.3 is turned, and no other
+    assert near.correlation is not None
+    assert near.correlation.value == pytest.approx(np.corrcoef([0.8, -0.2, -0.2, -0.4], prompted_P)[0, 1])
+    assert nearness(prompted_P, prompted_P).distance.value == 0
+    assert nearness(np.zeros(4), prompted_P).correlation is None
+
+
+def test_a_student_on_its_way_has_come_nearer_and_one_that_left_has_not() -> None:
+    rng = np.random.default_rng(0)
+    before_P, prompted_P = rng.normal(size=(2, 100))
+    for share in (0.25, 1.0):
+        moved = approach(before_P + share * (prompted_P - before_P), before_P, prompted_P)
+        assert moved.value == pytest.approx(share * np.abs(prompted_P - before_P).mean())
+        assert moved.low > 0
+    assert approach(2 * before_P - prompted_P, before_P, prompted_P).high < 0

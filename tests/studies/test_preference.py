@@ -13,7 +13,9 @@ from tutelage.modeling.snapshot import save_snapshot
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import write_jsonl
+from tutelage.studies.features import comparison_features
 from tutelage.studies.findings import Findings
+from tutelage.studies.learners import FineTuned, Probed
 from tutelage.studies.material import Material, read_material
 from tutelage.studies.page import write_page
 from tutelage.studies.preference import Scale, Study, paper_accuracy, parameters_below, run_study
@@ -22,6 +24,7 @@ from tutelage.training.preference import train_preference_model
 from ..training.planted import PREFERENCE, planted
 
 SCALE = Scale(pairs=60, sizes=(16, 64, 10_000), shares=(0.0, 1.0), weights=(0.1, 10.0))
+PROBED = replace(SCALE, penalties=(0.01, 0.1, 1.0))
 
 
 @pytest.fixture
@@ -86,6 +89,81 @@ def test_who_was_pretrained_on_the_same_taste_needs_fewer_comparisons(
     accuracy = {(point["size"], point["pretrained"]): point["helpful"]["value"] for point in points}
     assert accuracy.keys() == {(16, False), (16, True), (64, False), (64, True)}
     assert accuracy[16, True] > accuracy[16, False] + 0.05
+
+
+def test_probes_learn_the_same_from_features_that_are_computed_once(
+    tiny: Trunk, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helpful, scale = of_kind(material, "helpful"), replace(PROBED, depths=(1, 2), seeds=2)
+    points = run_study("size", tiny, helpful, scale, PREFERENCE, tmp_path / "p.jsonl")
+    assert [(point["layers"], point["size"], point["seed"]) for point in points] == [
+        (layers, size, seed) for layers in (1, 2) for seed in (0, 1) for size in (16, 64)
+    ]
+    assert all(point["helpful"]["value"] > 0.85 for point in points if point["size"] == 64)
+    findings = Findings("size", points, helpful, tiny, PREFERENCE)
+    assert sum(findings.penalties.values()) == len(points)
+    assert set(findings.penalties) <= set(PROBED.penalties)
+    passes = sum(dict(point["features"] for point in points).values())
+    assert findings.seconds == pytest.approx(passes + sum(point["seconds"] for point in points))
+    monkeypatch.setattr(Trunk, "hidden_RLD", None)  # no pass of the base from here on
+    again = run_study("size", tiny, helpful, replace(scale, seeds=3), PREFERENCE, tmp_path / "p.jsonl")
+    assert [point for point in again if point["seed"] < 2] == points
+    assert len(again) == 12
+
+
+def test_a_probe_scores_what_a_preference_model_that_is_its_probe_alone_scores(
+    tiny: Trunk, material: Material, tmp_path: Path
+) -> None:
+    """But for the units of the features, the spreads over these or those responses."""
+    helpful = of_kind(material, "helpful")
+    settings = replace(PREFERENCE, probe=0.1, epochs=0)
+    probed, _ = Probed(tiny, helpful, settings, (0.1,), tmp_path).differences(helpful.train, 0, "")
+    trained, _ = FineTuned(tiny, helpful, settings).differences(helpful.train, 0, "")
+    assert np.corrcoef(probed, trained)[0, 1] > 0.98
+
+
+def test_a_probe_of_votes_pulls_probes_of_comparisons_towards_it(
+    tiny: Trunk, material: Material, tmp_path: Path
+) -> None:
+    helpful = of_kind(material, "helpful")
+    trained = train_preference_model(tiny, "votes", planted(80, seed=2), replace(PREFERENCE, probe=0.1, epochs=0), 0)
+    save_snapshot(tmp_path / "votes", tiny, "votes", PREFERENCE.rank, trained.head, {})
+    tiny.drop_adapter("votes")
+    scale = replace(PROBED, sizes=(4, 64))
+    points = run_study("pmp", tiny, helpful, scale, PREFERENCE, tmp_path / "p.jsonl", tmp_path / "votes")
+    accuracy = {(point["size"], point["pretrained"]): point["helpful"]["value"] for point in points}
+    assert accuracy[4, True] > accuracy[4, False] + 0.05
+    assert accuracy[64, True] > 0.85
+
+
+def test_a_prior_must_be_a_probe_of_the_frozen_base(
+    tiny: Trunk, material: Material, pretrained: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="no probe of the frozen base"):
+        run_study("pmp", tiny, material, PROBED, PREFERENCE, tmp_path / "p.jsonl", pretrained)
+
+
+def test_damaged_features_are_refused(tiny: Trunk, material: Material, tmp_path: Path) -> None:
+    part = material.train[:3]
+    kept = tmp_path / "features"
+    first = comparison_features(tiny, part, None, "mean", 64, kept)
+    (file,) = kept.iterdir()
+    assert comparison_features(tiny, part, None, "mean", 64, kept).values_P2F.equal(first.values_P2F)
+    comparison_features(tiny, part, 1, "mean", 64, kept)
+    assert len(list(kept.iterdir())) == 2  # of another depth, another file
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(InputError, match="damaged"):
+        comparison_features(tiny, part, None, "mean", 64, kept)
+
+
+def test_the_papers_fit_is_shown_beside_helpful_comparisons_alone(
+    tiny: Trunk, material: Material, tmp_path: Path
+) -> None:
+    for kinds, mine in (("helpful", of_kind(material, "helpful")), ("both", material)):
+        points = run_study("size", tiny, mine, PROBED, PREFERENCE, tmp_path / f"points-{kinds}.jsonl")
+        page = write_page(Findings("size", points, mine, tiny, PREFERENCE), "command", tmp_path / kinds).read_text()
+        assert ("| paper's fit |" in page) == (kinds == "helpful")
+        assert "linear probes" in page
 
 
 def test_who_learnt_from_one_side_only_is_below_chance_on_the_other(
@@ -184,7 +262,6 @@ def test_studies_refuse_what_they_are_not_about(
             run_study(study, tiny, material, SCALE, PREFERENCE, tmp_path / "p.jsonl", initial)
         return str(error.value)
 
-    assert "helpful comparisons" in refused("size", material)
     assert "both kinds" in refused("mixture", of_kind(material, "helpful"))
     assert "train pmp" in refused("pmp", material)
     assert "no other" in refused("weight", material, pretrained)

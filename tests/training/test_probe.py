@@ -22,7 +22,7 @@ from tutelage.training.preference import (
     score_comparisons,
     train_preference_model,
 )
-from tutelage.training.probe import fit_probe
+from tutelage.training.probe import Judged, fit_chosen_probe, fit_probe
 
 from .planted import PREFERENCE, planted
 
@@ -45,6 +45,35 @@ def test_the_probe_is_where_the_penalised_loss_is_level(
     (loss.total / loss.count + penalty / 2 * weights_F.square().sum()).backward()
     assert weights_F.grad is not None
     assert weights_F.grad.abs().max() < 1e-8 * (1 + spread)
+
+
+@given(st.integers(2, 12), st.integers(1, 20), st.floats(1e-2, 10), st.integers(0, 9))
+def test_within_the_span_of_few_pairs_lies_the_same_probe(pairs: int, features: int, penalty: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    gaps_PF, centre_F = torch.randn(pairs + 1, features, generator=generator, dtype=torch.double).split([pairs, 1])
+    judged = Judged(gaps_PF, torch.ones(pairs), torch.ones(pairs))
+    found_F, chosen = fit_chosen_probe(judged, [penalty], torch.arange(pairs), centre_F[0])
+    whole_F = fit_probe(gaps_PF, judged.labels_P, judged.weights_P, penalty, centre_F[0])
+    assert chosen == penalty
+    assert (found_F - whole_F).abs().max() < 1e-7
+
+
+def test_the_penalty_is_chosen_on_pairs_that_a_probe_has_not_seen() -> None:
+    """Noise wants a strong one, a plain rule a weak one; with nothing to choose it on, the strongest."""
+    generator = torch.Generator().manual_seed(0)
+    noise_PF = torch.randn(60, 40, generator=generator)
+    rule_PF = noise_PF * torch.sign(noise_PF[:, :1])
+    ones, folds_P, penalties = torch.ones(60), torch.arange(60) % 5, [0.001, 100.0]
+    for gaps_PF, folds, expected in ((noise_PF, folds_P, 100), (rule_PF, folds_P, 0.001), (rule_PF, ones, 100)):
+        judged = Judged(gaps_PF, ones, ones)
+        assert fit_chosen_probe(judged, penalties, folds, torch.zeros(40).double())[1] == expected
+
+
+def test_without_much_evidence_a_probe_stays_at_its_centre() -> None:
+    centre_F = torch.tensor([1.0, -2.0], dtype=torch.double)
+    gaps_PF = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    weights_F = fit_probe(gaps_PF, torch.ones(5), torch.ones(5), 1e6, centre_F)
+    assert (weights_F - centre_F).abs().max() < 1e-4
 
 
 def test_what_is_not_a_number_is_refused() -> None:

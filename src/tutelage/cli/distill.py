@@ -18,7 +18,7 @@ from tutelage.cli.score import show_drops
 from tutelage.dialogue import Message
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
-from tutelage.report.plain import bracketed
+from tutelage.report.plain import MISSING, bracketed
 
 if TYPE_CHECKING:
     from tutelage.modeling.trunk import Trunk
@@ -117,7 +117,7 @@ class TrainDistill:
             "final_kl": policies.late_loss(metrics),
             "seconds": seconds,
             "held_out": _paired(before, _held_out_kl(trunk, ADAPTER, teacher, settings)),
-            "hhh": _hhh(trunk, teacher.manifest.turns, self.layers),
+            **_hhh(trunk, teacher.manifest.turns, self.layers),
         }
         with replacing(self.out.resolve()) as beside:
             origin = {"teacher": _described(teacher), "seed": self.seed, "dtype": self.dtype}
@@ -137,6 +137,9 @@ class TrainDistill:
         if result["held_out"]:
             console.print(_kl_table(result["held_out"]))
         console.print(_hhh_table(result["hhh"]))
+        console.print(_nearness_table(result["hhh_nearness"]))
+        nearer = bracketed(result["hhh_approach"], "+.4f")
+        console.print(f"the student is nearer to the prompted base than it began, by {nearer} nats a token")
         show_drops(console, result["drops"])
         console.print(f"teacher file: {result['teacher']}", highlight=False)
         console.print(f"snapshot {result['snapshot']}: {result['out']}", highlight=False)
@@ -242,22 +245,27 @@ def _paired(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
 
 
 def _hhh(trunk: "Trunk", prompt: tuple[Message, ...], layers: int | None) -> dict[str, Any]:
-    """Accuracy on the HHH pairs of the plain base, the base behind the prompt, and the student."""
+    """On the HHH pairs, the accuracy of the plain base, the base behind the prompt, the base cut to the student's
+    layers where these are fewer, and the student; and how near they are to the prompted base, pair by pair."""
     from tutelage.corpus.hhh import hhh_pairs
-    from tutelage.evaluation.hhh import hhh_accuracy, margins, prompted_margins
+    from tutelage.evaluation.hhh import approach, hhh_accuracy, margins, nearness, prompted_margins
 
     pairs = hhh_pairs()
     measures: dict[str, Callable[[], Any]] = {
         "plain": lambda: margins(trunk, None, pairs),
         "prompted": lambda: prompted_margins(trunk, prompt, pairs),
+        **({"cut": lambda: margins(trunk, None, pairs, layers)} if layers else {}),
         "student": lambda: margins(trunk, ADAPTER, pairs, layers),
     }
-    result: dict[str, Any] = {}
+    found, accuracies = {}, {}
     with progress_bar("HHH pairs", len(measures), "models") as bar:
         for name, measure in measures.items():
-            result[name] = {part: asdict(share) for part, share in hhh_accuracy(pairs, measure()).items()}
+            found[name] = measure()
+            accuracies[name] = {part: asdict(share) for part, share in hhh_accuracy(pairs, found[name]).items()}
             bar.advance()
-    return result
+    near = {name: asdict(nearness(its, found["prompted"])) for name, its in found.items() if name != "prompted"}
+    moved = asdict(approach(found["student"], found["cut" if layers else "plain"], found["prompted"]))
+    return {"hhh": accuracies, "hhh_nearness": near, "hhh_approach": moved}
 
 
 def _kl_table(held_out: Mapping[str, Any]) -> Table:
@@ -274,4 +282,14 @@ def _hhh_table(hhh: Mapping[str, Any]) -> Table:
     table = Table("HHH pairs", *(Column(part, justify="right") for part in parts))
     for model, shares in hhh.items():
         table.add_row(model, bracketed(shares["all"], ".1%"), *(f"{shares[part]['value']:.1%}" for part in parts[1:]))
+    return table
+
+
+def _nearness_table(nearness: Mapping[str, Any]) -> Table:
+    columns = ("RMS difference, nats a token", "correlation", "same preference")
+    table = Table("HHH pairs, against the prompted base", *(Column(name, justify="right") for name in columns))
+    for model, its in nearness.items():
+        distance, correlation, same = (its[name] for name in ("distance", "correlation", "same"))
+        shown = bracketed(correlation, ".3f") if correlation else MISSING
+        table.add_row(model, bracketed(distance, ".4f"), shown, bracketed(same, ".1%"))
     return table

@@ -1,5 +1,6 @@
 """`tutelage study`: measure what the paper's figures on preference models show, on one's own machine and data."""
 
+import math
 import shlex
 import sys
 from dataclasses import dataclass
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyCommand:
-    """Train preference models under varied data and try them on held-out prompts; writes a page with plot and numbers.
+    """Make preference models of varied data and try them on held-out prompts; writes a page with plot and numbers.
 
-    size: accuracy against the number of helpful comparisons. pmp: with and without pretraining on votes, against the
-    number of comparisons of both kinds. mixture: against the share of harmless ones. weight: against what a harmless
-    one counts in the loss. agreement: of two models trained on disjoint halves.
-    Points that were measured are kept: the same command goes on with a study that was broken off.
+    size: accuracy against the number of comparisons, at one or several --layers. pmp: with and without pretraining on
+    votes, against the number of comparisons of both kinds. mixture: against the share of harmless ones. weight: against
+    what a harmless one counts in the loss. agreement: of two models trained on disjoint halves.
+    Models are fine-tuned or, by --probe, linear probes of the frozen base, whose features are computed once for all.
+    Points (and features) that were measured are kept: the same command goes on with a study that was broken off.
     """
 
     study: Annotated[Literal["size", "pmp", "mixture", "weight", "agreement"], tyro.conf.Positional]
@@ -33,9 +35,10 @@ class StudyCommand:
     helpful: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """JSONL or JSONL.gz file of helpful comparisons, or the name of a source (`tutelage data list`)."""
     harmless: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The same of harmless ones; not for the study size."""
+    """The same of harmless ones."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Of the study pmp: the model that was pretrained (`tutelage train pmp`); its rank, layers and pooling hold."""
+    """Of the study pmp: the model that was pretrained (`tutelage train pmp`); its rank, layers and pooling hold. With
+    --probe, one that is a probe itself: probes of people's comparisons are kept near its weights."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("studies")
@@ -52,16 +55,19 @@ class StudyCommand:
     """Share of first human turns that models are tried on and never trained on."""
     seeds: int = 1
     """Runs of every point."""
-    layers: int | None = None
-    """Layers of the base below the score head; None: all. Fewer are faster."""
+    probe: Annotated[tuple[float, ...], tyro.conf.arg(metavar="PENALTY...")] = ()
+    """Models are linear probes with an L2 penalty of this strength; of several, with the one that does best on parts of
+    a probe's own comparisons. None: they are fine-tuned."""
+    layers: tuple[int, ...] = ()
+    """Layers of the base below the score head (of the study size: several numbers of them); none given: all."""
     pooling: Literal["last", "mean"] = "last"
     """Where the score is read: last, the end-of-context token; mean, also the response's mean state."""
     max_tokens: int = 512
     """Longest prompt with its responses, in tokens."""
     learning_rate: float = 5e-4
-    """Learning rate of the LoRA adapter."""
+    """Learning rate of the LoRA adapter, where models are fine-tuned."""
     head_learning_rate: float = 1e-3
-    """Learning rate of the score head."""
+    """Learning rate of the score head, likewise."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Number format of the base and of the passes."""
     json: bool = False
@@ -83,7 +89,9 @@ class StudyCommand:
         from tutelage.studies.preference import Scale, run_study
 
         settings = self._settings()
-        scale = Scale(self.pairs, self.sizes, self.shares, seeds=self.seeds)
+        scale = Scale(
+            self.pairs, self.sizes, self.shares, seeds=self.seeds, depths=self.layers or (None,), penalties=self.probe
+        )
         files = (self._files(self.helpful, "helpful"), self._files(self.harmless, "harmless"))
         trunk = load_base(self.model, DialogueFormat(), getattr(torch, self.dtype))
         require_room(trunk, self.max_tokens)
@@ -103,15 +111,28 @@ class StudyCommand:
             raise InputError("--pairs, --seeds and --sizes must be at least 1")
         if not all(0 <= share <= 1 for share in (*self.shares, self.held_out)):
             raise InputError("--shares and --held-out must lie between 0 and 1")
+        if not all(layers > 0 for layers in self.layers):
+            raise InputError("--layers must be above 0")
+        if self.study != "size" and len(self.layers) > 1:
+            raise InputError("--layers: the study size alone takes several depths")
+        if not all(0 < penalty < math.inf for penalty in self.probe):
+            raise InputError("--probe must be above 0")
+        rates = {name: getattr(self, name) for name in ("learning_rate", "head_learning_rate")}
+        if self.probe and rates != {name: getattr(type(self), name) for name in rates}:
+            raise InputError("--learning-rate and --head-learning-rate are of no use to probes; leave them out")
         card = read_card(self.init) if self.init else None
         with named_as_options():
             return PreferenceSettings(
                 rank=card.rank if card else PreferenceSettings.rank,
-                layers=card.layers if card else self.layers,
+                layers=card.layers if card else self._depth(),
                 pooling=card.pooling if card and card.pooling else self.pooling,
                 max_tokens=self.max_tokens, min_strength=1,
-                learning_rate=self.learning_rate, head_learning_rate=self.head_learning_rate,
+                **rates,
             )  # fmt: skip
+
+    def _depth(self) -> int | None:
+        """The one depth of all models; the study size has it from its points."""
+        return self.layers[0] if self.layers and self.study != "size" else None
 
     def _files(self, name: Path | None, kind: "Kind") -> "list[DataFile]":
         from tutelage.corpus.locate import DataFile, data_directory, locate

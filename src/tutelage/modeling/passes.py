@@ -31,7 +31,7 @@ def score_branches(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence
         return _by_branch(trunk, closed(groups, trunk.encoder.context_end), score)
 
 
-def branch_features(trunk: Trunk, adapter: str, head: ScoreHead, groups: Sequence[Group]) -> Tensor:
+def branch_features(trunk: Trunk, adapter: str | None, head: ScoreHead, groups: Sequence[Group]) -> Tensor:
     """The features from which the preference model scores each branch (N, F), in the order of the groups."""
 
     def features(rows: Rows) -> list[Tensor]:

@@ -4,6 +4,7 @@ outcome is averaged over the seeds first, and intervals are over first human tur
 P comparisons that models are tried on, those of the stated kinds one after the other.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from tutelage.studies.points import Point
 from tutelage.studies.preference import Study, parameters_below
 from tutelage.training.preference import PreferenceSettings
 
+Layers = int | None
+
 VARIED: dict[Study, str] = {"size": "size", "pmp": "size", "mixture": "share", "weight": "weight"}
 
 
@@ -35,9 +38,24 @@ class Findings:
     settings: PreferenceSettings
 
     @property
-    def parameters(self) -> int:
+    def depths(self) -> list[Layers]:
+        """The depths that models have: layers below the score head."""
+        return list(dict.fromkeys(point.get("layers", self.settings.layers) for point in self.points))
+
+    def parameters(self, layers: Layers) -> int:
         """Of the layers below the score head."""
-        return parameters_below(self.trunk, self.settings.layers)
+        return parameters_below(self.trunk, layers)
+
+    @property
+    def penalties(self) -> Counter[float]:
+        """Those that the probes have, and how many of them each."""
+        return Counter(sorted(point["penalty"] for point in self.points if "penalty" in point))
+
+    @property
+    def seconds(self) -> float:
+        """What making and trying all the models took, and the features of probes, of each depth once."""
+        features = dict(point["features"] for point in self.points if "features" in point)
+        return float(sum(point["seconds"] for point in self.points) + sum(features.values()))
 
     @property
     def values(self) -> list[float]:

@@ -12,10 +12,11 @@ from tutelage.dialogue import Kind
 from tutelage.plumbing.files import replacing, write_text
 from tutelage.report.figures import Curve, Estimate, Series, estimates_plot, to_svg
 from tutelage.report.plain import duration
+from tutelage.statistics.intervals import mean_interval
 from tutelage.studies.findings import Findings
 from tutelage.studies.points import Point
 from tutelage.studies.preference import Study, paper_accuracy
-from tutelage.studies.tables import share, table
+from tutelage.studies.tables import FEWEST_SEEDS, share, table
 
 TITLES: dict[Study, str] = {
     "size": "Accuracy against the number of comparisons",
@@ -25,8 +26,9 @@ TITLES: dict[Study, str] = {
     "agreement": "Two preference models of disjoint halves",
 }
 QUESTIONS: dict[Study, str] = {
-    "size": "How much better does a preference model get with more comparisons, and is it as the paper's fit says (Bai "
-    "et al. 2022, equation A.1; its natural logarithms, and the parameters of the layers in use, without embeddings)?",
+    "size": "How much better does a preference model get with more comparisons and more layers, and is it as the "
+    "paper's fit for helpful ones says (Bai et al. 2022, equation A.1; its natural logarithms, and the parameters of "
+    "the layers in use, without embeddings)?",
     "pmp": "Does a preference model that was first trained on votes need fewer of people's comparisons? Both arms see "
     "the same comparisons, helpful and harmless as they come, in the same order.",
     "mixture": "One model for both kinds, always of the same number of comparisons: what does it lose on each against "
@@ -50,15 +52,17 @@ LIMITS: dict[Study, str] = {
     "train-PM, where the two part (the paper's figure on robustness).",
 }
 ACROSS: dict[Study, str] = {
-    "size": "helpful comparisons trained on",
+    "size": "comparisons trained on",
     "pmp": "comparisons trained on",
     "mixture": "share of harmless comparisons",
     "weight": "λ, what a harmless comparison counts",
     "agreement": "score difference of the train-PM, nats (means of its quarters)",
 }
 INTERVALS = (
-    "Intervals are 95%, over first human turns, each pair's outcome averaged over the seeds: they say how far another "
-    "test set would move a figure. How far another training set would, the figures by seed say."
+    "Intervals are 95%. Behind a figure: over first human turns, each pair's outcome averaged over the seeds; they say "
+    "how far another test set would move it. *Over seeds* (the interval of their mean, or each one's figure): how far "
+    "another training set would, but that all are drawn from the same comparisons, and differ the less the more of "
+    "these they take."
 )
 
 
@@ -66,7 +70,7 @@ def write_page(findings: Findings, command: str, directory: Path) -> Path:
     """Write `STUDY.md` and `STUDY.svg`; returns the page's path."""
     study = findings.study
     limits = f"**What this cannot show.** {LIMITS[study]}"
-    time = f"Training and scoring took {duration(sum(point['seconds'] for point in findings.points))}. The command:"
+    time = f"Making and trying all the models took {duration(findings.seconds)}. The command:"
     blocks = [
         f"# {TITLES[study]}",
         *(fill(text, 120) for text in (QUESTIONS[study], _models(findings), _tried(findings))),
@@ -82,15 +86,28 @@ def write_page(findings: Findings, command: str, directory: Path) -> Path:
 
 
 def _models(findings: Findings) -> str:
-    settings = findings.settings
-    depth = f"the first {settings.layers} layers" if settings.layers else "all layers"
-    adapter = f"LoRA of rank {settings.rank}" if settings.rank else "whole weights"
     seeds = len({point["seed"] for point in findings.points})
     return (
-        f"{findings.trunk.name}, {depth} ({findings.parameters / 1e6:.0f}M parameters without embeddings), {adapter}, "
-        f"pooling {settings.pooling}, rows of at most {settings.max_tokens} tokens; one pass; "
-        f"{seeds} seed{'s' if seeds > 1 else ''} a figure."
+        f"{findings.trunk.name}, {_depths(findings)}, {_learnt(findings)}, pooling {findings.settings.pooling}, "
+        f"rows of at most {findings.settings.max_tokens} tokens; {seeds} seed{'s' if seeds > 1 else ''} a figure."
     )
+
+
+def _depths(findings: Findings) -> str:
+    depths = findings.depths
+    said = " or ".join(str(layers) for layers in depths if layers)
+    parts = [f"the first {said} layers"] if said else []
+    parts += ["all layers"] if None in depths else []
+    parameters = ", ".join(f"{findings.parameters(layers) / 1e6:.0f}M" for layers in depths)
+    return f"{' or '.join(parts)} ({parameters} parameters without embeddings)"
+
+
+def _learnt(findings: Findings) -> str:
+    settings = findings.settings
+    if not findings.penalties:
+        return f"fine-tuned in one pass ({f'LoRA of rank {settings.rank}' if settings.rank else 'whole weights'})"
+    chosen = ", ".join(f"{penalty:g} by {count}" for penalty, count in findings.penalties.items())
+    return f"frozen, with linear probes (L2 penalty chosen on parts of their own comparisons: {chosen})"
 
 
 def _tried(findings: Findings) -> str:
@@ -111,25 +128,35 @@ def _figure(findings: Findings) -> Figure:
     curves = _agreement_curves(findings.points) if study == "agreement" else _accuracy_curves(findings)
     ends = np.array([min(min(curve.x) for curve in curves), max(max(curve.x) for curve in curves)])
     expected = [Series("chance", ends, np.full(2, 0.5))]
-    if study == "size":
-        fit = np.array([paper_accuracy(findings.parameters, size) for size in findings.values])
-        expected.append(Series("paper's fit (eq. A.1)", np.array(findings.values), fit))
+    if study == "size" and findings.material.kinds == ["helpful"]:
+        for layers in findings.depths:
+            parameters = findings.parameters(layers)
+            fit = np.array([paper_accuracy(parameters, size) for size in findings.values])
+            expected.append(Series(f"paper's fit, {parameters / 1e6:.0f}M (eq. A.1)", np.array(findings.values), fit))
     up = "share on which both agree" if study == "agreement" else "accuracy on held-out prompts"
     return estimates_plot(curves, expected, ACROSS[study], up, log_x=study in ("size", "pmp", "weight"))
 
 
 def _accuracy_curves(findings: Findings) -> list[Curve]:
-    def curve(label: str, kinds: Sequence[Kind], **also: bool) -> Curve:
+    def curve(label: str, kinds: Sequence[Kind], **also: bool | int | None) -> Curve:
         intervals = [findings.accuracy(findings.at(value, **also), kinds) for value in findings.values]
         return Curve(label, findings.values, [Estimate("", one.value, one.low, one.high) for one in intervals])
 
     kinds = findings.material.kinds
     if findings.study == "pmp":
         return [curve("from the base", kinds, pretrained=False), curve("pretrained", kinds, pretrained=True)]
+    if len(findings.depths) > 1:
+        return [curve(f"{layers or 'all'} layers", kinds, layers=layers) for layers in findings.depths]
     return [curve(f"tried on {kind}", [kind]) for kind in kinds]
 
 
 def _agreement_curves(points: Sequence[Point]) -> list[Curve]:
+    if len(points) >= FEWEST_SEEDS:
+        quarters = list(zip(*(point["by_quarter"] for point in points), strict=True))
+        apart = [float(np.mean([one["apart"] for one in quarter])) for quarter in quarters]
+        means = [mean_interval([one["value"] for one in quarter], range(len(quarter))) for quarter in quarters]
+        label = f"mean of {len(points)} seeds (interval over seeds)"
+        return [Curve(label, apart, [Estimate("", mean.value, mean.low, mean.high) for mean in means])]
     return [
         Curve(
             f"seed {point['seed']}",

@@ -1,14 +1,13 @@
 """Studies of preference models on comparisons of both kinds, after Bai et al. 2022: scaling (eq. A.1), pretraining on
 votes, the tension between helpful and harmless, and the agreement of two models.
 
-Every point trains preference models from scratch and tries them on the same held-out prompts.
+Every point makes preference models anew and tries them on the same held-out prompts.
 P comparisons that models are tried on.
 """
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,19 +16,17 @@ from numpy.typing import NDArray
 
 from tutelage.corpus.splits import split_by_prompt
 from tutelage.dialogue import Comparison
-from tutelage.evaluation.preference import score_in_parts
 from tutelage.modeling.snapshot import read_card
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import InputError
-from tutelage.plumbing.progress import progress_bar
 from tutelage.statistics.calibration import right
 from tutelage.statistics.concordance import same_preference
 from tutelage.statistics.intervals import proportion_interval, share_interval
+from tutelage.studies.learners import FineTuned, Learner, Probed
 from tutelage.studies.material import KINDS, SALT, Material
 from tutelage.studies.points import Point, Wanted, measure_points
 from tutelage.training.mixture import mix
-from tutelage.training.preference import PreferenceSettings, Trained, train_preference_model
-from tutelage.training.rollouts import PreferenceModel
+from tutelage.training.preference import PreferenceSettings
 
 Study = Literal["size", "pmp", "mixture", "weight", "agreement"]
 QUARTERS = 4
@@ -47,6 +44,11 @@ class Scale:
     """shares of harmless comparisons of the study `mixture`"""
     weights: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 10.0)
     """λ of the study `weight`"""
+    depths: tuple[int | None, ...] = (None,)
+    """layers below the score head, of the study `size`; None: all"""
+    penalties: tuple[float, ...] = ()
+    """of linear probes of the frozen base: every probe has the one that does best on parts of its own comparisons; none
+    given: adapters are fine-tuned"""
     seeds: int = 1
     """runs of every point, each on other comparisons in another order"""
 
@@ -79,45 +81,26 @@ def run_study(
         "study": study, "base": trunk.weights_hash, "format": asdict(trunk.encoder.format),
         "settings": asdict(settings), "files": material.files, "held_out": material.held_out,
         "initial": read_card(initial).weights_hash if initial else None,
+        **({"penalties": scale.penalties} if scale.penalties else {}),
         **({} if study in ("size", "pmp") else {"pairs": scale.pairs}),
     }  # fmt: skip
-    bench = Bench(trunk, material, settings, initial)
-    return measure_points(file, origin, _POINTS[study](bench, scale))
+    learner: Learner = FineTuned(trunk, material, settings, initial)
+    if scale.penalties:
+        learner = Probed(trunk, material, settings, scale.penalties, file.parent / "features", initial)
+    return measure_points(file, origin, _POINTS[study](Bench(learner, material), scale))
 
 
 @dataclass(frozen=True)
 class Bench:
     """What every point of a study is made with."""
 
-    trunk: Trunk
+    learner: Learner
     material: Material
-    settings: PreferenceSettings
-    initial: Path | None = None
 
-    def train(
-        self, comparisons: Sequence[Comparison], seed: int, title: str, initial: Path | None = None, **changes: Any
-    ) -> Trained:
-        settings = replace(self.settings, **changes)
-        with progress_bar(title, len(comparisons), "pairs") as bar:
-            return train_preference_model(
-                self.trunk, "study", comparisons, settings, seed, lambda pairs, _: bar.advance(pairs), initial=initial
-            )
-
-    def differences(self, trained: Trained, title: str) -> NDArray[np.float64]:
-        """(P,) score of the chosen less that of the rejected response."""
-        with progress_bar(f"{title}, tried", len(self.material.tried), "pairs") as bar:
-            model = PreferenceModel("study", trained.head)
-            scores_P2, _ = score_in_parts(self.trunk, model, self.material.tried, self.settings.max_tokens, bar.advance)
-        return scores_P2[:, 0] - scores_P2[:, 1]
-
-    def point(
-        self, comparisons: Sequence[Comparison], seed: int, title: str, initial: Path | None = None, **changes: Any
-    ) -> Point:
-        """Train on the comparisons; accuracy by kind, with intervals over first human turns."""
-        started = time.perf_counter()
-        trained = self.train(comparisons, seed, title, initial, **changes)
-        measured = self.accuracies(self.differences(trained, title))
-        return {**measured, "pairs": trained.pairs, "seconds": time.perf_counter() - started}
+    def point(self, comparisons: Sequence[Comparison], seed: int, title: str, **how: Any) -> Point:
+        """A model of the comparisons; its accuracy by kind, with intervals over first human turns."""
+        differences_P, noted = self.learner.differences(comparisons, seed, title, **how)
+        return {**self.accuracies(differences_P), **noted, "pairs": len(comparisons)}
 
     def accuracies(self, differences_P: NDArray[np.float64]) -> Point:
         """By kind: the accuracy with its interval, and the differences themselves."""
@@ -130,14 +113,17 @@ class Bench:
 
 
 def _sizes(bench: Bench, scale: Scale) -> Wanted:
-    """Accuracy against the number of comparisons (eq. A.1)."""
-    for seed in range(scale.seeds):
-        for size in _enough(scale.sizes, bench.material):
-            chosen = mix(bench.material.train, size, None, seed)
-            yield (
-                {"size": size, "seed": seed},
-                lambda chosen=chosen, seed=seed: bench.point(chosen, seed, f"{len(chosen)} pairs"),  # type: ignore[misc]
-            )
+    """Accuracy against the number of comparisons, and the depth of the model (eq. A.1)."""
+    for depth in scale.depths:
+        for seed in range(scale.seeds):
+            for size in _enough(scale.sizes, bench.material):
+                chosen = mix(bench.material.train, size, None, seed)
+                yield (
+                    {"layers": depth, "size": size, "seed": seed},
+                    lambda chosen=chosen, seed=seed, depth=depth: bench.point(  # type: ignore[misc]
+                        chosen, seed, f"{len(chosen)} pairs", layers=depth
+                    ),
+                )
 
 
 def _pretrained(bench: Bench, scale: Scale) -> Wanted:
@@ -145,12 +131,12 @@ def _pretrained(bench: Bench, scale: Scale) -> Wanted:
     for seed in range(scale.seeds):
         for size in _enough(scale.sizes, bench.material):
             chosen = mix(bench.material.train, size, None, seed)
-            for initial in (None, bench.initial):
-                title = f"{size} pairs, {'pretrained' if initial else 'from the base'}"
+            for pretrained in (False, True):
+                title = f"{size} pairs, {'pretrained' if pretrained else 'from the base'}"
                 yield (
-                    {"pretrained": initial is not None, "size": size, "seed": seed},
-                    lambda chosen=chosen, seed=seed, title=title, initial=initial: bench.point(  # type: ignore[misc]
-                        chosen, seed, title, initial
+                    {"pretrained": pretrained, "size": size, "seed": seed},
+                    lambda chosen=chosen, seed=seed, title=title, pretrained=pretrained: bench.point(  # type: ignore[misc]
+                        chosen, seed, title, pretrained=pretrained
                     ),
                 )
 
@@ -186,12 +172,13 @@ def _agreements(bench: Bench, scale: Scale) -> Wanted:
 
 
 def _agreement(bench: Bench, scale: Scale, seed: int) -> Point:
-    started = time.perf_counter()
     halves = split_by_prompt(bench.material.train, 0.5, f"{SALT} {seed}")
-    columns = []
+    columns, seconds = [], 0.0
     for name, half in zip(("train-PM", "test-PM"), halves, strict=True):
-        trained = bench.train(mix(half, min(scale.pairs, len(half)), None, seed), seed, name)
-        columns.append(bench.differences(trained, name))
+        chosen = mix(half, min(scale.pairs, len(half)), None, seed)
+        differences_P, noted = bench.learner.differences(chosen, seed, name)
+        columns.append(differences_P)
+        seconds += noted["seconds"]
     first, second = columns
     prompts, apart = np.array(bench.material.prompts()), np.abs(first)
     same = same_preference(first, second)
@@ -204,15 +191,13 @@ def _agreement(bench: Bench, scale: Scale, seed: int) -> Point:
             for part in quarters
         ],
         "train_pm": bench.accuracies(first), "test_pm": bench.accuracies(second),
-        "seconds": time.perf_counter() - started,
+        **noted, "seconds": seconds,
     }  # fmt: skip
 
 
 def _require_kinds(study: Study, material: Material) -> None:
     """Raises InputError where comparisons are not of the kinds that the study is about."""
     kinds = material.kinds
-    if study == "size" and kinds != ["helpful"]:
-        raise InputError("the study size is of helpful comparisons: give these alone, by --helpful")
     if study in ("mixture", "weight") and len(kinds) < len(KINDS):
         raise InputError(f"the study {study} needs comparisons of both kinds: give --helpful and --harmless")
 

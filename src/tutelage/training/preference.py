@@ -322,9 +322,12 @@ def _step(
 
 
 def _aims(batch: Sequence[PairedGroup], settings: PreferenceSettings) -> tuple[Tensor, Tensor]:
-    """The soft label that each pair is trained towards and what it counts; a choice of unknown strength is taken for
-    certain."""
-    comparisons = [comparison for paired in batch for comparison in paired.comparisons]
+    return aims([comparison for paired in batch for comparison in paired.comparisons], settings)
+
+
+def aims(comparisons: Sequence[Comparison], settings: PreferenceSettings) -> tuple[Tensor, Tensor]:
+    """The soft label (P,) that each pair is trained towards and what it counts (P,); a choice of unknown strength is
+    taken for certain."""
     labels_P = torch.tensor([settings.strength_labels[(one.strength or 4) - 1] for one in comparisons])
     weights_P = torch.tensor([settings.harmless_weight if one.kind == "harmless" else 1.0 for one in comparisons])
     return labels_P + settings.label_smoothing * (1 - 2 * labels_P), weights_P
