@@ -34,7 +34,7 @@ def rows_RLD(decoder: Any, rows: Rows) -> Tensor:
     mask_R1LL = torch.zeros_like(looks_R1LL, dtype=states.dtype).masked_fill_(~looks_R1LL, float("-inf"))
 
     def attend(layer: Any, joint: Tensor) -> Tensor:
-        seen: Tensor = Attention.apply(joint, *angles, mask_R1LL, _heads(decoder), layer.scaling)
+        seen: Tensor = Attention.apply(joint, *angles, mask_R1LL, _heads(decoder), layer.scaling)  # type: ignore[no-untyped-call]
         return seen
 
     return _through(decoder, states, attend)
@@ -74,14 +74,14 @@ def _heads(decoder: Any) -> tuple[int, int]:
 def _normed(norm: Any, states: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         return rms_norm(states, norm.weight, norm.variance_epsilon)[0]
-    normed: Tensor = RMSNorm.apply(states, norm.weight, norm.variance_epsilon)
+    normed: Tensor = RMSNorm.apply(states, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
     return normed
 
 
 def _gated(joint: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         return gated_silu(joint)
-    gated: Tensor = GatedSiLU.apply(joint)
+    gated: Tensor = GatedSiLU.apply(joint)  # type: ignore[no-untyped-call]
     return gated
 
 
@@ -100,14 +100,14 @@ def product(x: Tensor, *maps: AdaptedLinear) -> Tensor:
     biases = [one.base.bias for one in maps]
     bias_O = None if biases[0] is None else torch.cat(biases)
     if name is not None and name in maps[0].whole:
-        return F.linear(x, torch.cat([one.whole[name] for one in maps]), bias_O)
+        return F.linear(x, torch.cat(tuple(one.whole[name] for one in maps)), bias_O)
     weight_OI = joint_weight(*maps)
     if name is None:
         return F.linear(x, weight_OI, bias_O)
     a_RI = torch.cat([one.lora_A[name] for one in maps])
     b_OR = SCALE * torch.block_diag(*(one.lora_B[name] for one in maps))
-    out: Tensor = AdaptedProduct.apply(x.flatten(0, -2), weight_OI, bias_O, a_RI, b_OR)
-    return out.unflatten(0, x.shape[:-1])
+    out: Tensor = AdaptedProduct.apply(x.flatten(0, -2), weight_OI, bias_O, a_RI, b_OR)  # type: ignore[no-untyped-call]
+    return out.view(*x.shape[:-1], -1)
 
 
 def joint_weight(*maps: AdaptedLinear) -> Tensor:
