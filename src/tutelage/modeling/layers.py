@@ -98,9 +98,9 @@ def product(x: Tensor, *maps: AdaptedLinear) -> Tensor:
         return folded(x)
     name = maps[0].active
     biases = [one.base.bias for one in maps]
-    bias_O = None if biases[0] is None else torch.cat(biases)
+    bias_O = None if biases[0] is None else torch.cat(tuple(biases))
     if name is not None and name in maps[0].whole:
-        return F.linear(x, torch.cat(tuple(one.whole[name] for one in maps)), bias_O)
+        return F.linear(x, torch.cat([one.whole[name] for one in maps]), bias_O)
     weight_OI = joint_weight(*maps)
     if name is None:
         return F.linear(x, weight_OI, bias_O)
