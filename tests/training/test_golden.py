@@ -30,12 +30,12 @@ KINDS: dict[str, PolicySettings] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_reward_rises_inside_the_kl_budget(talker: Trunk, kind: str) -> None:
-    """From the first two steps to the last four; measured with this seed: +4.8 to +5.2 at a KL of 6.6 to 7.3."""
+    """From the first two steps to the last four; measured with this seed: +6.1 to +8.1 at a KL of 4.8 to 6.8."""
     head = train_preference_model(talker, "judge", planted(400, 0), PREFERENCE, 0).head
     sources = [PromptSource(prompts(talker, 8, 3), 0.67), PromptSource(prompts(talker, 8, 4), 0.33)]
     sampling = SamplingParameters(max_tokens=8)
     judge = PreferenceModel("judge", head)
-    metrics = train_on_reward(talker, "policy", sources, judge, None, sampling, KINDS[kind], 0)
+    metrics = train_on_reward(talker, "policy", sources, judge, None, sampling, KINDS[kind], 1)
     gain = np.mean([m["reward"] for m in metrics[-4:]]) - np.mean([m["reward"] for m in metrics[:2]])
     assert gain > 4
     assert 1 < np.mean([m["kl"] for m in metrics[-4:]]) < 12

@@ -19,9 +19,12 @@ ROWS = 32  # of a typical product: what the weight is laid out for
 
 @dataclass(frozen=True)
 class Folded:
-    """The maps of a trunk's layers, in their order, and of its output layer. The trunk's own weights are untouched."""
+    """The maps of a trunk's layers, in their order, and of its output layer. The trunk's own weights are untouched.
 
-    layers: list[Product]
+    Of maps that are one product in the trunk's own pass, the first is that product and the others are None.
+    """
+
+    layers: list[Product | None]
     head: Product
 
 
@@ -30,8 +33,14 @@ def products(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> list
     given = [bias for bias in biases if bias is not None]
     if len(weights) == 1 or not _can_be_laid_out(weights[0]) or len(given) not in (0, len(biases)):
         return [product(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
-    joint = _Joint(product(torch.cat(list(weights)), torch.cat(given) if given else None), list(map(len, weights)))
+    joint = _Joint(joint_product(weights, biases), list(map(len, weights)))
     return [partial(joint, place) for place in range(len(weights))]
+
+
+def joint_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Product:
+    """The outputs of several weights (O, I) for one input, next to each other; all have a bias or none has."""
+    given = [bias for bias in biases if bias is not None]
+    return product(torch.cat(list(weights)), torch.cat(given) if given else None)
 
 
 class _Joint:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from tutelage.modeling.adapters import AdaptedLinear
 from tutelage.modeling.encoding import Encoder
-from tutelage.modeling.folding import Folded, Product, product, products
+from tutelage.modeling.folding import Folded, Product, joint_product, product, products
+from tutelage.modeling.layers import cached_BQD, can_be_written_out, rows_RLD
 from tutelage.modeling.rows import Group, Rows, lay, packed_batches, token_batches
 from tutelage.plumbing.errors import InputError
 
@@ -30,6 +31,7 @@ class Trunk:
         self.name = name
         self.weights_hash = weights_hash
         self._decoder = _plain_stack(model)
+        self._written_out = self.device.type == "cpu" and can_be_written_out(self._decoder)
         self._lm_head = _plain_head(model)
         self._head: Product = self._lm_head
         self._adapted_paths = _make_adaptable(self._decoder)
@@ -117,20 +119,23 @@ class Trunk:
         maps: dict[int, Product] = {}
         for places in self._siblings:
             group = [layers[place] for place in places]
-            made = products([layer.merged(adapter) for layer in group], [layer.base.bias for layer in group])
-            maps |= zip(places, made, strict=True)
-        return Folded([maps[place] for place in range(len(layers))], product(self._lm_head.weight.data, None))
+            weights, biases = [layer.merged(adapter) for layer in group], [layer.base.bias for layer in group]
+            made = [joint_product(weights, biases)] if self._written_out else products(weights, biases)
+            maps |= zip(places, made, strict=False)
+        return Folded([maps.get(place) for place in range(len(layers))], product(self._lm_head.weight.data, None))
 
     @cached_property
     def _siblings(self) -> list[list[int]]:
         """The places of the adapted layers, those together that a pass gives one and the same input."""
+        if self.device.type != "cpu":
+            return [[place] for place in range(len(self.adapted_layers))]  # where they are no single product
         given: list[tuple[int, Tensor]] = []
         hooks = [
             layer.register_forward_pre_hook(lambda _, inputs, place=place: given.append((place, inputs[0])))
             for place, layer in enumerate(self.adapted_layers)
         ]
         with torch.no_grad():
-            self.hidden_RLD(self.lay([Group((0,), ((0,),))]))
+            self.hidden_RLD(self.lay([Group((0,), ((0,),))]), by_modules=True)
         for hook in hooks:
             hook.remove()
         together: dict[int, list[int]] = {}
@@ -188,9 +193,14 @@ class Trunk:
 
     # Numbers
 
-    def hidden_RLD(self, rows: Rows, layers: int | None = None) -> Tensor:
-        """Hidden states of all tokens of the rows, after all layers or the first `layers` of them (and the norm)."""
+    def hidden_RLD(self, rows: Rows, layers: int | None = None, by_modules: bool = False) -> Tensor:
+        """Hidden states of all tokens of the rows, after all layers or the first `layers` of them (and the norm).
+
+        `by_modules`: by the passes of the model's own modules, also where faster ones are written out.
+        """
         with self._cut_to(layers):
+            if self._written_out and not (by_modules or self.packs):
+                return rows_RLD(self._decoder, rows)
             out = self._decoder(
                 input_ids=rows.ids_RL,
                 attention_mask=rows.block_mask() if self.packs else rows.mask_R1LL(),
@@ -217,6 +227,8 @@ class Trunk:
 
     def decode_BQD(self, ids_BQ: Tensor, positions_BQ: Tensor, mask_B1QL: Tensor, cache: Any) -> Tensor:
         """Last hidden states of new tokens over a key/value cache that `cache.update` keeps."""
+        if self._written_out and not self.packs:
+            return cached_BQD(self._decoder, ids_BQ, positions_BQ, mask_B1QL, cache)
         out = self._decoder(
             input_ids=ids_BQ, attention_mask=mask_B1QL, position_ids=positions_BQ, past_key_values=cache,
             use_cache=False,
