@@ -97,7 +97,7 @@ def comparisons_of(one: Collected, excluded: Excluded) -> Iterator[Comparison | 
             yield reason
         else:
             assert own is not None  # else the turn would not be judged
-            yield from _of_judged(one, turn, own, (*dialogue, turn.text))
+            yield from _of_judged(one, turn, own, (*dialogue, turn.text), excluded)
         if own:
             dialogue += [turn.text, kept_text(one, turn, own)]
             spoilt = spoilt or is_excluded(turn, excluded)
@@ -129,6 +129,21 @@ def left_out_whole(one: Collected, excluded: Excluded) -> LeftOut | None:
     return LeftOut.CONVERSATION_EXCLUDED if chat.id in excluded.conversations else None
 
 
+def without_excluded_workers(one: Collected, excluded: Excluded) -> tuple[Collected, int]:
+    """A conversation without what excluded workers said about it, and how many judgments, ratings and flags that is."""
+
+    def kept(rows: list[AnyRow]) -> list[AnyRow]:
+        return [row for row in rows if row.worker_id not in excluded.workers]
+
+    judgments = {turn: kept(rows) for turn, rows in one.judgments.items()}
+    rest = replace(one, judgments=judgments, ratings=kept(one.ratings), flags=kept(one.flags))
+    return rest, _said(one) - _said(rest)
+
+
+def _said(one: Collected) -> int:
+    return sum(map(len, one.judgments.values())) + len(one.ratings) + len(one.flags)
+
+
 def is_excluded(turn: AnyRow, excluded: Excluded) -> bool:
     """Whether a reviewer has excluded this very turn."""
     return str(turn.id) in excluded.turns
@@ -143,7 +158,7 @@ def _of_turn(out: bool, judged: bool, spoilt: bool) -> LeftOut | None:
 
 
 def _of_judged(
-    one: Collected, turn: AnyRow, own: AnyRow, dialogue: tuple[str, ...]
+    one: Collected, turn: AnyRow, own: AnyRow, dialogue: tuple[str, ...], excluded: Excluded
 ) -> Iterator[Comparison | DropReason | LeftOut]:
     yield _comparison(one, turn, own, dialogue)
     edits = [row for row in one.responses[turn.id] if row.edited_from == own.chosen_id]
@@ -151,7 +166,7 @@ def _of_judged(
         yield _edit(one, turn, own, edits[-1], dialogue)
     for row in one.judgments[turn.id]:
         if row.stands and row.id != own.id:
-            yield LeftOut.FOR_AGREEMENT
+            yield LeftOut.WORKER_EXCLUDED if row.worker_id in excluded.workers else LeftOut.FOR_AGREEMENT
 
 
 def _comparison(one: Collected, turn: AnyRow, row: AnyRow, dialogue: tuple[str, ...]) -> Comparison | DropReason:
