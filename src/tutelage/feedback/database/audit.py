@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy.orm import Session, aliased
 
 from tutelage.feedback.database.connection import insert_new
-from tutelage.feedback.database.tables import AuditEntry, AuditHead, Judgment
+from tutelage.feedback.database.tables import AuditEntry, AuditHead, Conversation, Judgment, Response, Turn
 from tutelage.plumbing.progress import Advance, unwatched
 
 BEGINNING = "0" * 64
@@ -91,3 +91,38 @@ def judgment_digest(row: Judgment) -> str:
         row.chosen_id, row.other_id, bool(row.both_bad), row.milliseconds,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def judgment_details(session: Session, row: Judgment) -> dict[str, str]:
+    """What the chain keeps of a revision: what it says, and (undoing apart) what it is about."""
+    details = {"digest": judgment_digest(row)}
+    if row.side is not None:
+        details["about"] = about_digest(session.execute(_ONE, {"judgment": row.id}).one())
+    return details
+
+
+def with_what_it_is_about(judgments: Select[Any]) -> Select[Any]:
+    """Judgments with the columns of `about_digest` behind their own; null where a judgment was undone."""
+    chosen, other = aliased(Response), aliased(Response)
+    return (
+        judgments.add_columns(*_ABOUT, chosen.snapshot, chosen.text, other.snapshot, other.text)
+        .join(Turn, Turn.id == Judgment.turn_id)
+        .join(Conversation, Conversation.id == Turn.conversation_id)
+        .outerjoin(chosen, chosen.id == Judgment.chosen_id)
+        .outerjoin(other, other.id == Judgment.other_id)
+    )
+
+
+# Built once, as every judgment asks.
+_ABOUT = (Conversation.id, Conversation.worker_id, Conversation.mode, Conversation.goal, Turn.ordinal, Turn.text)
+_ONE = with_what_it_is_about(select(Judgment.id)).where(Judgment.id == bindparam("judgment"))
+
+
+def about_digest(row: Row[Any]) -> str:
+    """SHA-256 of what was judged: whose conversation and what for, the place in it, the message, and both answers."""
+    return hashlib.sha256(json.dumps(list(row[-len(_ABOUT) - 4 :])).encode()).hexdigest()
+
+
+def edit_digest(row: Response) -> str:
+    """SHA-256 of what a worker made of an answer."""
+    return hashlib.sha256(json.dumps([row.turn_id, row.edited_from, row.text]).encode()).hexdigest()

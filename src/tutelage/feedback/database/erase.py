@@ -81,13 +81,14 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
         "ratings": _delete(session, Rating, or_(Rating.conversation_id.in_(theirs), Rating.worker_id == worker_id)),
         "readings": _delete(session, Reading, or_(Reading.conversation_id.in_(theirs), Reading.worker_id == worker_id)),
     }  # fmt: skip
-    edits = (Response.turn_id.in_(turns), Response.edited_from.is_not(None))
-    changed(session, delete(Response).where(*edits))
+    of_edits = (Response.turn_id.in_(turns), Response.edited_from.is_not(None))
+    edits = list(session.scalars(select(Response.id).where(*of_edits).order_by(Response.id)))
+    changed(session, delete(Response).where(*of_edits))
     counts["responses"] = _delete(session, Response, Response.turn_id.in_(turns))
     counts["turns"] = _delete(session, Turn, Turn.conversation_id.in_(theirs))
     changed(session, update(Note).where(Note.conversation_id.in_(theirs)).values(conversation_id=None))
     counts["conversations"] = _delete(session, Conversation, Conversation.worker_id == worker_id)
-    Audit(session).append("system", "erase", f"worker {worker_id}", {"judgments": judgments})
+    Audit(session).append("system", "erase", f"worker {worker_id}", {"judgments": judgments, "edits": edits})
     return counts
 
 
