@@ -27,7 +27,7 @@ from tutelage.dialogue import Comparison, Message, Prompt
 from tutelage.feedback.database.attempts import attempt_of
 from tutelage.feedback.database.collected import Collected, collected
 from tutelage.feedback.database.connection import Database
-from tutelage.feedback.database.files import freeze
+from tutelage.feedback.database.files import freeze, frozen
 from tutelage.feedback.database.lossless import conversation_to_record
 from tutelage.feedback.database.source import (
     Excluded,
@@ -223,8 +223,12 @@ def _card(counts: Counts) -> str:
     )
 
 
-def faults_of(folder: Path) -> list[str]:
+def faults_of(folder: Path, database: Database | None = None) -> list[str]:
     """What of an exported folder is not as its manifest says; nothing where it holds.
+
+    Args:
+        database: where the export was frozen: the manifest must be the one that is kept there. Without it, whoever can
+            write the files can write a manifest that fits them.
 
     Raises:
         InputError: no manifest, or none that can be read.
@@ -237,4 +241,13 @@ def faults_of(folder: Path) -> list[str]:
         for name, hash in manifest["files"].items()
         if name in there and sha256(folder / name) != hash
     ]
-    return missing + changed
+    extra = [f"{name}: not in the manifest" for name in sorted(there - manifest["files"].keys() - {MANIFEST})]
+    return missing + changed + extra + (_faults_of_manifest(folder, manifest["name"], database) if database else [])
+
+
+def _faults_of_manifest(folder: Path, name: str | None, database: Database) -> list[str]:
+    with database.reading() as session:
+        kept = {row.name: row.hash for row in frozen(session)}
+    if name not in kept:
+        return [f"{MANIFEST}: {database.name} holds no frozen export {name!r}"]
+    return [] if kept[name] == sha256(folder / MANIFEST) else [f"{MANIFEST}: not the one that was frozen as {name!r}"]

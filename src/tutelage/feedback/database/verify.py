@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.audit import Audit, about_digest, edit_digest, judgment_digest, with_what_it_is_about
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.files import frozen
 from tutelage.feedback.database.states import TurnState
 from tutelage.feedback.database.tables import AuditEntry, Conversation, Judgment, Response, Turn
 from tutelage.plumbing.progress import Advance, unwatched
@@ -22,6 +23,7 @@ def faults(database: Database, advance: Advance = unwatched) -> Iterator[str]:
         yield from Audit(session).faults(advance)
         yield from _judgment_faults(session, advance)
         yield from _edit_faults(session)
+        yield from _export_faults(session)
         yield from _turn_faults(session, advance)
 
 
@@ -73,6 +75,14 @@ def _edit_faults(session: Session) -> Iterator[str]:
         session.expunge(row)
     for missing in sorted(digests.keys() - _named(session, "erase", "edits")):
         yield f"answer {missing}: the edit is in the audit chain, but gone"
+
+
+def _export_faults(session: Session) -> Iterator[str]:
+    """Of every frozen export the hash is kept with which it was frozen."""
+    kept = {row.name: row.hash for row in frozen(session)}
+    for name, details in _told(session, ("freeze",), "export "):
+        if kept.get(name) != details["manifest"]:
+            yield f"export {name}: the hash that is kept of it is not the one with which it was frozen"
 
 
 def _told(session: Session, actions: Sequence[str], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -85,8 +85,8 @@ class Profile:
 class Workers:
     """All workers, for reviewers (who read and write notes) and administrators (who decide).
 
-    Every method may raise `Forbidden`, and `NotFound` for a worker that is not there; those that decide or tell something
-    raise `Conflict` for one who was erased.
+    Every method may raise `Forbidden`, and `NotFound` for a worker that is not there; those that decide or tell
+    something raise `Conflict` for one who was erased.
     """
 
     def __init__(self, session: Session, principal: Principal) -> None:
