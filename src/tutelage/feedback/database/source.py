@@ -18,6 +18,7 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.planning import parameters
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import Exclusion
+from tutelage.feedback.database.thread import edit_of
 from tutelage.plumbing.progress import Advance, unwatched
 
 
@@ -112,8 +113,7 @@ def own_judgment(one: Collected, turn: AnyRow) -> AnyRow | None:
 def kept_text(one: Collected, turn: AnyRow, own: AnyRow) -> str:
     """The answer that the thread went on with: the chosen one, or its latest edit."""
     by_id = {row.id: row for row in one.responses[turn.id]}
-    edits = [row for row in by_id.values() if row.edited_from == own.chosen_id]
-    text: str = (edits[-1] if edits else by_id[own.chosen_id]).text
+    text: str = (edit_of(one.responses[turn.id], own) or by_id[own.chosen_id]).text
     return text
 
 
@@ -161,9 +161,9 @@ def _of_judged(
     one: Collected, turn: AnyRow, own: AnyRow, dialogue: tuple[str, ...], excluded: Excluded
 ) -> Iterator[Comparison | DropReason | LeftOut]:
     yield _comparison(one, turn, own, dialogue)
-    edits = [row for row in one.responses[turn.id] if row.edited_from == own.chosen_id]
-    if edits:
-        yield _edit(one, turn, own, edits[-1], dialogue)
+    edit = edit_of(one.responses[turn.id], own)
+    if edit is not None:
+        yield _edit(one, turn, own, edit, dialogue)
     for row in one.judgments[turn.id]:
         if row.stands and row.id != own.id:
             yield LeftOut.WORKER_EXCLUDED if row.worker_id in excluded.workers else LeftOut.FOR_AGREEMENT
