@@ -56,6 +56,12 @@ def test_from_export_to_backup_and_back(
     assert manifest["counts"]["comparisons"] == 30
     assert run(capsys, "feedback", "verify", "--database", url)["faults"] == 0
     assert run(capsys, "feedback", "verify", "--export", out)["faults"] == 0
+    assert run(capsys, "feedback", "verify", "--export", out, "--database", url)["frozen_in"].endswith(
+        url.rpartition("/")[2]
+    )
+    (out / "more.jsonl").touch()
+    assert "more.jsonl: not in the manifest" in refused(capsys, 1, "feedback", "verify", "--export", out)
+    (out / "more.jsonl").unlink()
     rows = run(capsys, "feedback", "backup", tmp_path / "b.gz", "--database", url)["rows"]
     assert run(capsys, "feedback", "restore", tmp_path / "b.gz", "--database", copy)["rows"] == rows
     assert run(capsys, "feedback", "upgrade", "--database", copy) == {"before": "0004", "after": "0004"}
@@ -72,10 +78,12 @@ def test_what_a_person_is_shown(collected: tuple[str, str], tmp_path: Path, caps
     url, _ = collected
     assert main(["data", "export", "--database", url, "--out", str(tmp_path / "out")]) == 0
     assert main(["feedback", "verify", "--database", url]) == 0
+    assert main(["feedback", "verify", "--export", str(tmp_path / "out")]) == 0
     assert main(["feedback", "admin", "--database", url]) == 0
     shown = capsys.readouterr().out
     assert "15 conversations, 30 comparisons" in shown
     assert "all holds" in shown
+    assert "by its own manifest alone" in shown
     token = shown.rpartition("/join/")[2].strip()
     database = Database(url)
     with database.writing() as session:
@@ -91,6 +99,10 @@ def test_refusals_say_what_would_be_right(
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "letter.db").write_text("Dear Sir or Madam, " * 100)
     assert "not a database" in refused(capsys, 2, "feedback", "verify", "--database", tmp_path / "letter.db")
+    assert main(["data", "export", "--database", url, "--out", str(tmp_path / "out")]) == 0
+    assert "no frozen export None" in refused(
+        capsys, 1, "feedback", "verify", "--export", tmp_path / "out", "--database", url
+    )
     away = "postgresql://nobody@127.0.0.1:1/none"
     assert "cannot do this now" in refused(capsys, 2, "feedback", "verify", "--database", away)
     assert "new folder" in refused(capsys, 2, "data", "export", "--database", url, "--out", tmp_path)

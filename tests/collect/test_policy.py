@@ -27,7 +27,7 @@ def store(request: pytest.FixtureRequest) -> str:
 
 
 ROUTES = sorted(f"{method} {route.path}" for router in ROUTERS for route in router.routes for method in route.methods)  # type: ignore[attr-defined]
-IDS = {"conversation": "0" * 16, "turn": "1", "interface": "helpful", "token": "t", "name": "app.css"}
+IDS = {"conversation": "0" * 16, "turn": "1", "interface": "helpful", "token": "t", "name": "app.css", "file": "1"}
 
 PUBLIC = {"GET /", "GET /health", "GET /static/{name}", "GET /login", "POST /login", "POST /logout",
           "GET /join/{token}", "POST /join/{token}", "GET /enter", "POST /enter"}  # fmt: skip

@@ -37,7 +37,8 @@ from .people import counted
 from .seeded import SNAPSHOTS, seed
 
 SMALL = 600
-PAGES = ("/admin", "/admin/workers", "/admin/deployment", "/admin/invites", "/admin/exports", "/admin/audit", "/review")
+PAGES = ("/admin", "/admin/workers", "/admin/deployment", "/admin/invites", "/admin/exports", "/admin/imports",
+         "/admin/audit", "/review")  # fmt: skip
 
 
 class Nobody:

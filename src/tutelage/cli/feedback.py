@@ -66,31 +66,38 @@ class FeedbackRestore:
 class FeedbackVerify:
     """Check a database (integrity, audit chain, every judgment against its digest) or an exported folder."""
 
-    database: DatabaseURL = "feedback.db"
-    """A file of SQLite, or postgresql://USER@HOST/NAME."""
+    database: DatabaseURL | None = None
+    """A file of SQLite, or postgresql://USER@HOST/NAME. None: feedback.db, or with --export none at all."""
     export: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Check this folder against its manifest instead."""
+    """Check this folder against its manifest instead, and the manifest against the --database where it was frozen."""
     json: bool = False
     """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
-        from tutelage.feedback.database.export import faults_of
-
-        found = faults_of(self.export) if self.export else self._faults()
+        result, found = self._of_export(self.export) if self.export else self._of_database()
         if found:
             more = f", and {len(found) - 1} more" if len(found) > 1 else ""
             raise CheckFailed(f"{found[0]}{more}")
-        return {"checked": str(self.export or known(self.database).name), "faults": 0}
+        return result | {"faults": 0}
 
-    def _faults(self) -> list[str]:
+    def _of_export(self, folder: Path) -> tuple[dict[str, Any], list[str]]:
+        from tutelage.feedback.database.export import faults_of
+
+        database = known(self.database) if self.database else None
+        return {"checked": str(folder), "frozen_in": database and database.name}, faults_of(folder, database)
+
+    def _of_database(self) -> tuple[dict[str, Any], list[str]]:
         from tutelage.feedback.database.verify import faults, size_of
 
-        database = known(self.database)
+        database = known(self.database or "feedback.db")
         with progress_bar("rows checked", size_of(database), "rows") as bar:
-            return list(faults(database, bar.advance))
+            return {"checked": database.name}, list(faults(database, bar.advance))
 
     def show(self, result: dict[str, Any]) -> None:
-        Console().print(f"{result['checked']}: all holds", highlight=False, soft_wrap=True)
+        alone = "" if result.get("frozen_in", True) else (
+            " by its own manifest alone; --database URL tells whether that is the one that was frozen"
+        )  # fmt: skip
+        Console().print(f"{result['checked']}: all holds{alone}", highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,8 @@ POLICY: dict[str, Rule] = {
     "POST /admin/invites/closing": admin,
     "GET /admin/exports": admin,
     "POST /admin/exports": admin,
+    "GET /admin/imports": admin,
+    "GET /admin/imports/{file}": admin,
     "GET /admin/audit": admin,
     "POST /admin/audit/verification": admin,
 }

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select
 
 from tutelage.feedback.database.backup import backup, restore
 from tutelage.feedback.database.connection import Database
@@ -44,7 +44,27 @@ def test_a_torn_or_changed_backup_is_refused(database: Database, tmp_path: Path)
         new = Database(str(tmp_path / f"{name}.db"))
         with pytest.raises(InputError, match=r"torn|not those|no backup"):
             restore(new, tmp_path / f"{name}.gz")
+        restore(new, tmp_path / "backup.gz")  # what was refused left nothing behind
+        assert list(faults(new)) == []
         new.close()
+
+
+def test_a_restore_that_is_refused_leaves_either_kind_of_database_empty(
+    database: Database, fresh_url: str, tmp_path: Path
+) -> None:
+    deploy(database)
+    me = worker(database)
+    judged(database, me, start(database, me))
+    rows = backup(database, tmp_path / "backup.gz")
+    torn = gzip.decompress((tmp_path / "backup.gz").read_bytes()).splitlines(keepends=True)[:-1]
+    (tmp_path / "torn.gz").write_bytes(gzip.compress(b"".join(torn)))
+    new = Database(fresh_url)
+    with pytest.raises(InputError, match="torn"):
+        restore(new, tmp_path / "torn.gz")
+    assert inspect(new.engine).get_table_names() == []
+    assert restore(new, tmp_path / "backup.gz") == rows
+    assert list(faults(new)) == []
+    new.close()
 
 
 def test_a_backup_under_load_is_of_one_state(database: Database, tmp_path: Path) -> None:

@@ -23,8 +23,10 @@ from tutelage.feedback.database.lossless import read_conversations
 from tutelage.feedback.database.reviews import Reviews
 from tutelage.feedback.database.schema import upgrade
 from tutelage.feedback.database.source import FeedbackSource, LeftOut
+from tutelage.feedback.database.tables import Export
 from tutelage.feedback.database.verify import faults
 from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.files import sha256
 
 from .flow import acting, deploy, end, judged, new_key, start, worker
 from .many import collect
@@ -201,6 +203,29 @@ def test_a_frozen_export_does_not_change(database: Database, tmp_path: Path) -> 
     (tmp_path / "out/README.md").chmod(0o644)
     (tmp_path / "out/README.md").write_text("other words")
     assert faults_of(tmp_path / "out") == ["README.md: changed"]
+
+
+def test_a_forged_export_with_a_forged_manifest_is_not_what_was_frozen(database: Database, tmp_path: Path) -> None:
+    everything(database)
+    export(database, tmp_path / "out", name="week 1")
+    assert faults_of(tmp_path / "out", database) == []
+    export(database, tmp_path / "loose")
+    assert "no frozen export" in faults_of(tmp_path / "loose", database)[0]
+    card, manifest = tmp_path / "out/README.md", tmp_path / "out/manifest.json"
+    for path in (card, manifest):
+        path.chmod(0o644)
+    card.write_text("other words")
+    forged = json.loads(manifest.read_text())
+    forged["files"]["README.md"] = sha256(card)
+    manifest.write_text(json.dumps(forged))
+    (tmp_path / "out/helpful/more.jsonl.gz").touch()
+    assert faults_of(tmp_path / "out", database) == [
+        "helpful/more.jsonl.gz: not in the manifest",
+        "manifest.json: not the one that was frozen as 'week 1'",
+    ]
+    with database.writing() as session:
+        session.get_one(Export, "week 1").hash = sha256(manifest)
+    assert any("export week 1: the hash" in fault for fault in faults(database))
 
 
 def test_reasons_are_told_by_training_too(database: Database) -> None:

@@ -10,22 +10,39 @@ from tutelage.feedback.database.export import export
 from tutelage.feedback.database.files import imported, imports, read_comparisons_in
 from tutelage.feedback.database.reviews import Reviews
 from tutelage.feedback.database.source import FeedbackSource
-from tutelage.feedback.database.tables import Base, Worker
+from tutelage.feedback.database.tables import AuditEntry, Base, Worker
 from tutelage.feedback.database.verify import faults
 from tutelage.plumbing.errors import InputError
 
-from .flow import deploy, judged, start, worker
+from .flow import acting, deploy, judge, judged, new_key, start, worker
+from .many import collect
 from .test_others import given, pick, talk
 
 
 def test_every_kind_of_tampering_is_found(database: Database) -> None:
     deploy(database)
-    me = worker(database)
+    me = worker(database, "worker", may_edit=True)
     chat = start(database, me)
     for _ in range(3):
         judged(database, me, chat)
+    again = judged(database, me, chat)
+    with acting(database, me) as mine:
+        mine.undo(again, key=new_key())
+    judge(database, me, again, "b")
+    with acting(database, me) as mine:
+        edit = mine.edit(again, "Whistle on your fingers.", key=new_key())
     assert list(faults(database)) == []
+    changed = "its conversation, message or answers are not as they were judged"
     tampering = {
+        "judgment 4: stands, against": "UPDATE judgments SET stands = false WHERE turn_id = 4;"
+        "UPDATE judgments SET stands = true WHERE id = 4",
+        "judgment 6: does not stand, against": "UPDATE judgments SET stands = false WHERE turn_id = 4",
+        f"judgment 1: {changed}": "UPDATE turns SET text = 'How do I shout?' WHERE id = 1",
+        f"judgment 2: {changed}": "UPDATE responses SET text = 'Ask me no more.' WHERE turn_id = 2 AND slot = 'b'",
+        f"judgment 3: {changed}": "UPDATE conversations SET mode = 'red_team'",
+        f"judgment 6: {changed}": "UPDATE responses SET snapshot = NULL WHERE turn_id = 4",
+        f"answer {edit}: the edit is not as it was made": "UPDATE responses SET text = 'No.' WHERE slot = 'edit'",
+        f"answer {edit}: the edit is in the audit chain, but gone": "DELETE FROM responses WHERE slot = 'edit'",
         "judgment 2: not as it was made": "UPDATE judgments SET strength = 1 WHERE id = 2",
         "judgment 3: in the audit chain, but gone": "DELETE FROM judgments WHERE id = 3",
         "was changed": "UPDATE audit SET actor = 'somebody' WHERE number = 2",
@@ -36,9 +53,20 @@ def test_every_kind_of_tampering_is_found(database: Database) -> None:
     for found, statement in tampering.items():
         with database.engine.execution_options(writing=True).connect() as connection:
             transaction = connection.begin()
-            connection.exec_driver_sql(statement)
+            for part in statement.split(";"):
+                connection.exec_driver_sql(part)
             assert any(found in fault for fault in _faults_within(connection, database)), found
             transaction.rollback()
+    assert list(faults(database)) == []
+
+
+def test_links_of_before_what_was_judged_was_kept_still_hold(database: Database) -> None:
+    deploy(database)
+    collect(database, 8)
+    with database.reading() as session:
+        links = session.scalars(select(AuditEntry).where(AuditEntry.action == "judge")).all()
+    assert len(links) == 8
+    assert {tuple(link.details) for link in links} == {("digest",)}
     assert list(faults(database)) == []
 
 

@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from tutelage.dialogue import Comparison
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.hours import home
 from tutelage.feedback.database.planning import Plan
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
+from tutelage.feedback.database.source import FeedbackSource
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import Judgment, Response, Turn, WorkPeriod
 from tutelage.feedback.database.thread import Answer, Choice
@@ -90,6 +92,25 @@ def test_an_edit_takes_the_place_of_the_chosen_answer(database: Database) -> Non
     assert view.answers[0].text == "Purse your lips."
     with pytest.raises(Forbidden), acting(database, other) as theirs:
         theirs.edit(turn, "x", key=new_key())
+
+
+def test_an_edit_does_not_come_back_unasked_with_the_same_choice(database: Database) -> None:
+    deploy(database)
+    me = worker(database, may_edit=True)
+    chat = start(database, me)
+    turn = judged(database, me, chat, "a")
+    with acting(database, me) as mine:
+        mine.edit(turn, "Wet your lips, purse them, blow.", key=new_key())
+        mine.undo(turn, key=new_key())
+    judge(database, me, turn, "a")
+    assert thread(database, me, chat).turns[0].went_on_with == "Purse your lips."
+    (only,) = FeedbackSource(database).rows()
+    assert isinstance(only, Comparison)
+    assert only.chosen.text == "Purse your lips."
+    with acting(database, me) as mine:
+        mine.edit(turn, "Blow.", key=new_key())
+    assert thread(database, me, chat).turns[0].went_on_with == "Blow."
+    assert len(list(FeedbackSource(database).rows())) == 2
 
 
 def test_a_skipped_turn_is_left_out_of_the_dialogue(database: Database) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from tutelage.corpus.records import json_line
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.numbering import continue_numbers
-from tutelage.feedback.database.schema import require_schema, revision_of, revisions, upgrade
+from tutelage.feedback.database.schema import new_tables, require_schema, revision_of, revisions
 from tutelage.feedback.database.tables import Base
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import line_writer, read_jsonl, replacing
@@ -59,12 +59,10 @@ def restore(database: Database, path: Path, advance: Advance = unwatched) -> dic
     head = _head(path)
     if head.get("schema") not in revisions():
         raise InputError(f"{path}: of schema {head.get('schema')}, which this version of tutelage does not know")
-    upgrade(database, str(head["schema"]))
-    with database.writing() as session:
+    with new_tables(database, str(head["schema"])) as session:
         lines = (line.record for line in islice(read_jsonl(path), 1, None))
         counts = _fill(session, lines, path, advance)
         continue_numbers(session)
-    upgrade(database)
     return counts
 
 

@@ -98,6 +98,16 @@ class Database:
         finally:
             self._line.release()
 
+    def empty_log(self) -> None:
+        """Carry SQLite's log over into the file, so that what was deleted is in neither; others that read may hinder it
+        until the log is next carried over. PostgreSQL overwrites in its own time (VACUUM)."""
+        if self.is_sqlite:
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                connection.close()
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -170,7 +180,8 @@ def _engine(url: URL, foreign_keys: bool = True) -> Engine:
 def _prepare_sqlite(foreign_keys: bool, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
     for pragma in (
-        "journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}", f"wal_autocheckpoint={LONGEST_LOG}"
+        "journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}", f"wal_autocheckpoint={LONGEST_LOG}",
+        "secure_delete=ON",  # what is erased is overwritten, however this SQLite was built
     ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select, update
 
 from tutelage import __version__
 from tutelage.dialogue import STRENGTHS, Side
+from tutelage.feedback.database.audit import Audit, edit_digest
 from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.own import UNJUDGED, OwnConversations
@@ -235,6 +236,8 @@ class Conversations(OwnConversations):
             )  # fmt: skip
             self._session.add(row)
             self._session.flush()
+            details = {"digest": edit_digest(row)}
+            Audit(self._session).append(self._principal.worker_id, "edit", f"answer {row.id}", details)
             return row.id
 
         return self._once(key, ("edit", turn_id, better), act)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, Text, cast, delete, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.audit import Audit
@@ -11,6 +11,7 @@ from tutelage.feedback.database.refusals import NotFound
 from tutelage.feedback.database.tables import (
     Answered,
     Assignment,
+    AuditEntry,
     Base,
     Consent,
     Conversation,
@@ -19,6 +20,7 @@ from tutelage.feedback.database.tables import (
     Exclusion,
     Export,
     Flag,
+    Invite,
     Judgment,
     Login,
     Note,
@@ -44,9 +46,10 @@ def erase(database: Database, worker_id: str) -> dict[str, int]:
         NotFound: no such worker.
     """
     with database.writing() as session:
-        worker = session.get(Worker, worker_id)
+        worker = session.get(Worker, worker_id, with_for_update=True)  # who writes as this worker waits
         if worker is None:
             raise NotFound(f"no worker {worker_id}")
+        _clear_invite(session, worker_id)
         counts = _delete_talk(session, worker_id)
         for table in (Entry, Credential, Login, Consent, Qualification, WorkPeriod, Note, WorkerRole):
             counts[table.__tablename__] = _delete(session, table, table.worker_id == worker_id)
@@ -56,7 +59,16 @@ def erase(database: Database, worker_id: str) -> dict[str, int]:
         counts["frozen exports"] = len(
             session.scalars(select(Export.name).where(Export.created >= worker.created)).all()
         )
+    database.empty_log()
     return counts
+
+
+def _clear_invite(session: Session, worker_id: str) -> None:
+    """The note of the invite by which the worker came, which the chain connects with them, may name them."""
+    joined = select(AuditEntry.details).where(AuditEntry.subject == f"worker {worker_id}", AuditEntry.action == "join")
+    kind, _, beginning = (session.scalar(joined) or {"by": ""})["by"].partition(" ")
+    if kind == "invite":
+        changed(session, update(Invite).where(Invite.token_hash.startswith(beginning)).values(note=""))
 
 
 def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
@@ -64,6 +76,7 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
     turns = select(Turn.id).where(Turn.conversation_id.in_(theirs))
     judged = or_(Judgment.turn_id.in_(turns), Judgment.worker_id == worker_id)
     judgments = list(session.scalars(select(Judgment.id).where(judged).order_by(Judgment.id)))
+    struck = Audit(session).strike(_about(worker_id, theirs, turns))
     counts = {
         "reviews": _delete(session, Review, or_(
             Review.turn_id.in_(turns), Review.reviewer_id == worker_id,
@@ -81,14 +94,26 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
         "ratings": _delete(session, Rating, or_(Rating.conversation_id.in_(theirs), Rating.worker_id == worker_id)),
         "readings": _delete(session, Reading, or_(Reading.conversation_id.in_(theirs), Reading.worker_id == worker_id)),
     }  # fmt: skip
-    edits = (Response.turn_id.in_(turns), Response.edited_from.is_not(None))
-    changed(session, delete(Response).where(*edits))
+    of_edits = (Response.turn_id.in_(turns), Response.edited_from.is_not(None))
+    edits = list(session.scalars(select(Response.id).where(*of_edits).order_by(Response.id)))
+    changed(session, delete(Response).where(*of_edits))
     counts["responses"] = _delete(session, Response, Response.turn_id.in_(turns))
     counts["turns"] = _delete(session, Turn, Turn.conversation_id.in_(theirs))
     changed(session, update(Note).where(Note.conversation_id.in_(theirs)).values(conversation_id=None))
     counts["conversations"] = _delete(session, Conversation, Conversation.worker_id == worker_id)
-    Audit(session).append("system", "erase", f"worker {worker_id}", {"judgments": judgments})
+    Audit(session).append(
+        "system", "erase", f"worker {worker_id}", {"judgments": judgments, "edits": edits, "struck": struck}
+    )
     return counts
+
+
+def _about(worker_id: str, conversations: Select[tuple[str]], turns: Select[tuple[int]]) -> ColumnElement[bool]:
+    """The links about a worker, their conversations or turns."""
+    return or_(
+        AuditEntry.subject == f"worker {worker_id}",
+        AuditEntry.subject.in_(conversations.with_only_columns(literal("conversation ") + Conversation.id)),
+        AuditEntry.subject.in_(turns.with_only_columns(literal("turn ") + cast(Turn.id, Text))),
+    )
 
 
 def _delete(session: Session, table: type[Base], which: ColumnElement[Any]) -> int:

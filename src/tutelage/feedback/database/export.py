@@ -27,9 +27,16 @@ from tutelage.dialogue import Comparison, Message, Prompt
 from tutelage.feedback.database.attempts import attempt_of
 from tutelage.feedback.database.collected import Collected, collected
 from tutelage.feedback.database.connection import Database
-from tutelage.feedback.database.files import freeze
+from tutelage.feedback.database.files import freeze, frozen
 from tutelage.feedback.database.lossless import conversation_to_record
-from tutelage.feedback.database.source import Excluded, LeftOut, comparisons_of, exclusions, left_out_whole
+from tutelage.feedback.database.source import (
+    Excluded,
+    LeftOut,
+    comparisons_of,
+    exclusions,
+    left_out_whole,
+    without_excluded_workers,
+)
 from tutelage.plumbing.files import line_writer, read_json, replacing, sha256, write_json, write_text
 from tutelage.plumbing.progress import Advance, unwatched
 
@@ -48,6 +55,7 @@ class Counts:
     """What became of the rows.
 
     `conversations`: all that there are; those that are nobody's to read are counted in `conversations_left_out`.
+    `said_left_out`: judgments (all revisions), ratings and flags that the other conversations are written without.
     `judgments`: turns, judgments and edits that were looked at; each is in `comparisons` or in `left_out`. Of the
     comparisons, each is in `hh` or in `not_in_hh`; of ended red-team conversations, each is in `attempts` or counted
     in `attempts_left_out`.
@@ -55,6 +63,7 @@ class Counts:
 
     conversations: int = 0
     conversations_left_out: Counter[str] = field(default_factory=Counter)
+    said_left_out: Counter[str] = field(default_factory=Counter)
     judgments: int = 0
     comparisons: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
@@ -106,7 +115,9 @@ def _write(session: Session, folder: Path, test_share: float, advance: Advance) 
             if reason := left_out_whole(one, excluded):
                 counts.conversations_left_out[reason.key] += 1
             else:
-                write[CONVERSATIONS](json_line(conversation_to_record(one)))
+                kept, dropped = without_excluded_workers(one, excluded)
+                write[CONVERSATIONS](json_line(conversation_to_record(kept)))
+                counts.said_left_out += Counter({LeftOut.WORKER_EXCLUDED.key: dropped})
             _write_comparisons(one, excluded, write, counts, test_share)
             _write_attempt(one, excluded, write, counts)
             advance(1)
@@ -186,6 +197,7 @@ _LEFT_OUT = {
     "not_in_hh": "comparisons, from the HH files",
     "attempts_left_out": "red-team attempts",
     "conversations_left_out": "conversations",
+    "said_left_out": "judgments, ratings and reports, from the conversations",
 }
 
 
@@ -211,8 +223,12 @@ def _card(counts: Counts) -> str:
     )
 
 
-def faults_of(folder: Path) -> list[str]:
+def faults_of(folder: Path, database: Database | None = None) -> list[str]:
     """What of an exported folder is not as its manifest says; nothing where it holds.
+
+    Args:
+        database: where the export was frozen: the manifest must be the one that is kept there. Without it, whoever can
+            write the files can write a manifest that fits them.
 
     Raises:
         InputError: no manifest, or none that can be read.
@@ -225,4 +241,13 @@ def faults_of(folder: Path) -> list[str]:
         for name, hash in manifest["files"].items()
         if name in there and sha256(folder / name) != hash
     ]
-    return missing + changed
+    extra = [f"{name}: not in the manifest" for name in sorted(there - manifest["files"].keys() - {MANIFEST})]
+    return missing + changed + extra + (_faults_of_manifest(folder, manifest["name"], database) if database else [])
+
+
+def _faults_of_manifest(folder: Path, name: str | None, database: Database) -> list[str]:
+    with database.reading() as session:
+        kept = {row.name: row.hash for row in frozen(session)}
+    if name not in kept:
+        return [f"{MANIFEST}: {database.name} holds no frozen export {name!r}"]
+    return [] if kept[name] == sha256(folder / MANIFEST) else [f"{MANIFEST}: not the one that was frozen as {name!r}"]

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, u
 from sqlalchemy.orm import Session, aliased
 
 from tutelage.dialogue import STRENGTHS, Question, Side
-from tutelage.feedback.database.audit import Audit, judgment_digest
+from tutelage.feedback.database.audit import Audit, judgment_details
 from tutelage.feedback.database.connection import changed, insert_new
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.once import once
@@ -198,7 +198,7 @@ class OthersTurns:
         self._session.add(row)
         self._session.flush()
         worked(self._session, self._principal, conversation.mode, units=1)
-        Audit(self._session).append(me, "judge", f"judgment {row.id}", {"digest": judgment_digest(row)})
+        Audit(self._session).append(me, "judge", f"judgment {row.id}", judgment_details(self._session, row))
         return row.id
 
     def _begun(self, reason: CheckReason, modes: Sequence[Mode], conversation: str | None) -> Select[Assignment]:

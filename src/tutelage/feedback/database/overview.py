@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Executable, and_, case, cast, func, or_, sele
 from sqlalchemy.orm import Session, aliased
 
 from tutelage.dialogue import Question
+from tutelage.feedback.database.agreement import not_excluded
 from tutelage.feedback.database.hours import in_earnest
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.tables import (
@@ -235,7 +236,8 @@ def _judgments(ids: Sequence[str]) -> Executable:
 
 
 def _agreements(ids: Sequence[str]) -> Executable:
-    """Of the judgments that another person gave on the same two answers: how many chose the same one, and how many."""
+    """Of the judgments that another person, who is not excluded, gave on the same two answers: how many chose the same
+    one, and how many."""
     other = aliased(Judgment)
     same = func.sum(case((other.chosen_id == Judgment.chosen_id, 1), else_=0))
     again = and_(other.turn_id == Judgment.turn_id, other.worker_id != Judgment.worker_id, other.stands)
@@ -246,7 +248,7 @@ def _agreements(ids: Sequence[str]) -> Executable:
     return (
         select(Judgment.worker_id, same, func.count())
         .join(other, again)
-        .where(Judgment.worker_id.in_(ids), Judgment.stands, pair)
+        .where(Judgment.worker_id.in_(ids), Judgment.stands, pair, not_excluded(other.worker_id))
         .group_by(Judgment.worker_id)
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tutelage import __version__
 from tutelage.dialogue import Question
-from tutelage.feedback.database.audit import Audit, judgment_digest
+from tutelage.feedback.database.audit import Audit, judgment_details
 from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.once import once
 from tutelage.feedback.database.planning import LARGEST_SEED, Plan, Planned, draw_pair, parameters
@@ -171,12 +171,11 @@ class OwnConversations:
         )
 
     def _recorded(self, judgment: Judgment, action: str) -> int:
-        """Store a revision, and its digest in the audit chain; returns its id."""
+        """Store a revision, and its digests in the audit chain; returns its id."""
         self._session.add(judgment)
         self._session.flush()
-        Audit(self._session).append(
-            self._principal.worker_id, action, f"judgment {judgment.id}", {"digest": judgment_digest(judgment)}
-        )
+        details = judgment_details(self._session, judgment)
+        Audit(self._session).append(self._principal.worker_id, action, f"judgment {judgment.id}", details)
         return judgment.id
 
     def _close(self, conversation: Conversation, state: ConversationState) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import get_args
 
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.refusals import Forbidden, NotFound
@@ -41,3 +42,16 @@ def principal_of(session: Session, worker_id: str) -> Principal:
     if worker is None:
         raise NotFound(f"no worker {worker_id}")
     return Principal(worker.id, frozenset(row.role for row in worker.roles), worker.status, worker.may_edit)
+
+
+_STATUS = select(Worker.status).where(Worker.id == bindparam("me")).with_for_update(read=True, key_share=True)
+
+
+def require_not_erased(session: Session, principal: Principal) -> None:
+    """For whoever is about to write: no erasure comes between this and the commit.
+
+    Raises:
+        NotFound: the worker was erased since they were looked up.
+    """
+    if session.scalar(_STATUS, {"me": principal.worker_id}) == "erased":
+        raise NotFound(f"no worker {principal.worker_id}")

@@ -9,6 +9,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.connection import Database, migrating_engine, refusing
 from tutelage.plumbing.errors import CheckFailed, InputError
@@ -25,6 +26,17 @@ def upgrade(database: Database, revision: str = "head") -> None:
     """
     with _migrating(database) as connection:
         command.upgrade(_config(connection), revision)
+
+
+@contextmanager
+def new_tables(database: Database, revision: str) -> Iterator[Session]:
+    """The tables of a version of the schema, to be filled, and then brought up to date: all in one transaction, so that
+    an error, or the end of the process, leaves the database as empty as it was."""
+    with _migrating(database) as connection:
+        command.upgrade(_config(connection), revision)
+        with Session(connection) as session:
+            yield session
+        command.upgrade(_config(connection), "head")
 
 
 def downgrade(database: Database, revision: str) -> None:

@@ -18,6 +18,7 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.planning import parameters
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import Exclusion
+from tutelage.feedback.database.thread import edit_of
 from tutelage.plumbing.progress import Advance, unwatched
 
 
@@ -97,7 +98,7 @@ def comparisons_of(one: Collected, excluded: Excluded) -> Iterator[Comparison | 
             yield reason
         else:
             assert own is not None  # else the turn would not be judged
-            yield from _of_judged(one, turn, own, (*dialogue, turn.text))
+            yield from _of_judged(one, turn, own, (*dialogue, turn.text), excluded)
         if own:
             dialogue += [turn.text, kept_text(one, turn, own)]
             spoilt = spoilt or is_excluded(turn, excluded)
@@ -112,8 +113,7 @@ def own_judgment(one: Collected, turn: AnyRow) -> AnyRow | None:
 def kept_text(one: Collected, turn: AnyRow, own: AnyRow) -> str:
     """The answer that the thread went on with: the chosen one, or its latest edit."""
     by_id = {row.id: row for row in one.responses[turn.id]}
-    edits = [row for row in by_id.values() if row.edited_from == own.chosen_id]
-    text: str = (edits[-1] if edits else by_id[own.chosen_id]).text
+    text: str = (edit_of(one.responses[turn.id], own) or by_id[own.chosen_id]).text
     return text
 
 
@@ -127,6 +127,21 @@ def left_out_whole(one: Collected, excluded: Excluded) -> LeftOut | None:
     if chat.worker_id in excluded.workers:
         return LeftOut.WORKER_EXCLUDED
     return LeftOut.CONVERSATION_EXCLUDED if chat.id in excluded.conversations else None
+
+
+def without_excluded_workers(one: Collected, excluded: Excluded) -> tuple[Collected, int]:
+    """A conversation without what excluded workers said about it, and how many judgments, ratings and flags that is."""
+
+    def kept(rows: list[AnyRow]) -> list[AnyRow]:
+        return [row for row in rows if row.worker_id not in excluded.workers]
+
+    judgments = {turn: kept(rows) for turn, rows in one.judgments.items()}
+    rest = replace(one, judgments=judgments, ratings=kept(one.ratings), flags=kept(one.flags))
+    return rest, _said(one) - _said(rest)
+
+
+def _said(one: Collected) -> int:
+    return sum(map(len, one.judgments.values())) + len(one.ratings) + len(one.flags)
 
 
 def is_excluded(turn: AnyRow, excluded: Excluded) -> bool:
@@ -143,15 +158,15 @@ def _of_turn(out: bool, judged: bool, spoilt: bool) -> LeftOut | None:
 
 
 def _of_judged(
-    one: Collected, turn: AnyRow, own: AnyRow, dialogue: tuple[str, ...]
+    one: Collected, turn: AnyRow, own: AnyRow, dialogue: tuple[str, ...], excluded: Excluded
 ) -> Iterator[Comparison | DropReason | LeftOut]:
     yield _comparison(one, turn, own, dialogue)
-    edits = [row for row in one.responses[turn.id] if row.edited_from == own.chosen_id]
-    if edits:
-        yield _edit(one, turn, own, edits[-1], dialogue)
+    edit = edit_of(one.responses[turn.id], own)
+    if edit is not None:
+        yield _edit(one, turn, own, edit, dialogue)
     for row in one.judgments[turn.id]:
         if row.stands and row.id != own.id:
-            yield LeftOut.FOR_AGREEMENT
+            yield LeftOut.WORKER_EXCLUDED if row.worker_id in excluded.workers else LeftOut.FOR_AGREEMENT
 
 
 def _comparison(one: Collected, turn: AnyRow, row: AnyRow, dialogue: tuple[str, ...]) -> Comparison | DropReason:

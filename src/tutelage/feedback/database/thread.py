@@ -95,13 +95,21 @@ _TURNS = (
     .order_by(Turn.ordinal)
 )
 _RESPONSES = (
-    select(Response.turn_id, Response.id, Response.slot, Response.text, Response.finish, Response.edited_from)
+    select(
+        Response.turn_id,
+        Response.id,
+        Response.slot,
+        Response.text,
+        Response.finish,
+        Response.edited_from,
+        Response.finished_at,
+    )
     .join(Turn, Turn.id == Response.turn_id)
     .where(Turn.conversation_id == bindparam("conversation"), Response.finished)
     .order_by(Response.id)
 )
 _STANDING = (
-    select(Judgment.turn_id, Judgment.side, Judgment.strength, Judgment.both_bad, Judgment.chosen_id)
+    select(Judgment.turn_id, Judgment.side, Judgment.strength, Judgment.both_bad, Judgment.chosen_id, Judgment.created)
     .join(Turn, Turn.id == Judgment.turn_id)
     .where(
         Turn.conversation_id == bindparam("conversation"), Judgment.worker_id == bindparam("worker"), Judgment.stands
@@ -142,12 +150,19 @@ def dialogue_of(thread: Thread) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def edit_of(responses: Sequence[Any], judgment: Any) -> Any | None:
+    """What the worker made of the chosen answer, last, after this judgment: what they made of it before they took an
+    earlier judgment back went with that one."""
+    edits = (row for row in reversed(responses) if row.edited_from == judgment.chosen_id)
+    return next((row for row in edits if row.finished_at >= judgment.created), None)
+
+
 def _view(turn: Any, responses: Sequence[Any], judgment: Any | None) -> TurnView:
     by_slot = {response.slot: Answer(response.text, response.finish) for response in responses}
     answers = (by_slot["a"], by_slot["b"]) if {"a", "b"} <= by_slot.keys() else None
     seen = (turn.id, turn.ordinal, turn.text, turn.state, turn.attempt, answers)
     if judgment is None or answers is None:
         return TurnView(*seen, None, None)
-    edits = [response.text for response in responses if response.edited_from == judgment.chosen_id]
-    choice = Choice(judgment.side, judgment.strength, judgment.both_bad, edits[-1] if edits else None)
+    edit = edit_of(responses, judgment)
+    choice = Choice(judgment.side, judgment.strength, judgment.both_bad, edit and edit.text)
     return TurnView(*seen, choice, choice.edited or answers["ab".index(judgment.side)].text)

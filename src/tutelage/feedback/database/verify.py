@@ -1,12 +1,15 @@
-"""Whether a database keeps its word: its own integrity, the audit chain, and that every judgment is as it was made."""
+"""Whether a database keeps its word: its own integrity, the audit chain, and that every judgment is as it was made,
+of what was shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from tutelage.feedback.database.audit import Audit, judgment_digest
+from tutelage.feedback.database.audit import Audit, about_digest, edit_digest, judgment_digest, with_what_it_is_about
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.files import frozen
 from tutelage.feedback.database.states import TurnState
 from tutelage.feedback.database.tables import AuditEntry, Conversation, Judgment, Response, Turn
 from tutelage.plumbing.progress import Advance, unwatched
@@ -19,6 +22,8 @@ def faults(database: Database, advance: Advance = unwatched) -> Iterator[str]:
             yield from _sqlite_faults(session)
         yield from Audit(session).faults(advance)
         yield from _judgment_faults(session, advance)
+        yield from _edit_faults(session)
+        yield from _export_faults(session)
         yield from _turn_faults(session, advance)
 
 
@@ -37,30 +42,59 @@ def _sqlite_faults(session: Session) -> Iterator[str]:
 
 
 def _judgment_faults(session: Session, advance: Advance) -> Iterator[str]:
-    """Every judgment is in the chain with its digest, unless it was erased or read in from a file."""
-    digests: dict[int, str] = {}
-    gone: set[int] = set()
-    read_in: set[int] = set()
-    told = select(AuditEntry.action, AuditEntry.subject, AuditEntry.details).where(
-        AuditEntry.action.in_(("judge", "undo", "erase", "import conversations"))
-    )
-    for action, subject, details in session.execute(told.execution_options(yield_per=1000)):
-        if action == "erase":
-            gone.update(details["judgments"])
-        elif action == "import conversations":
-            read_in.update(details["judgments"])
-        else:
-            digests[int(subject.removeprefix("judgment "))] = details["digest"]
-    for row in session.scalars(select(Judgment).execution_options(yield_per=1000)):
+    """Every judgment is in the chain with its digests, unless it was read in from a file, and the latest stands.
+
+    Links of older versions of this program have no digest of what was judged.
+    """
+    digests = {int(subject): details for subject, details in _told(session, ("judge", "undo"), "judgment ")}
+    read_in = _named(session, "import conversations", "judgments")
+    latest = func.max(Judgment.revision).over(partition_by=(Judgment.turn_id, Judgment.worker_id))
+    for found in session.execute(with_what_it_is_about(select(Judgment, latest)).execution_options(yield_per=1000)):
+        row: Judgment = found[0]
         expected = digests.pop(row.id, None)
         if expected is None and row.id not in read_in:
             yield f"judgment {row.id}: not in the audit chain"
-        elif expected is not None and expected != judgment_digest(row):
+        elif expected is not None and expected["digest"] != judgment_digest(row):
             yield f"judgment {row.id}: not as it was made"
+        if expected is not None and expected.get("about", about_digest(found)) != about_digest(found):
+            yield f"judgment {row.id}: its conversation, message or answers are not as they were judged"
+        if row.stands != (row.revision == found[1] and row.side is not None):
+            yield f"judgment {row.id}: {'stands' if row.stands else 'does not stand'}, against the order of revisions"
         session.expunge(row)
         advance(1)
-    for missing in sorted(digests.keys() - gone):
+    for missing in sorted(digests.keys() - _named(session, "erase", "judgments")):
         yield f"judgment {missing}: in the audit chain, but gone"
+
+
+def _edit_faults(session: Session) -> Iterator[str]:
+    """Every edit that is in the chain is there as it was made."""
+    digests = {int(subject): details["digest"] for subject, details in _told(session, ("edit",), "answer ")}
+    for row in session.scalars(select(Response).where(Response.slot == "edit").execution_options(yield_per=1000)):
+        if digests.pop(row.id, edit_digest(row)) != edit_digest(row):
+            yield f"answer {row.id}: the edit is not as it was made"
+        session.expunge(row)
+    for missing in sorted(digests.keys() - _named(session, "erase", "edits")):
+        yield f"answer {missing}: the edit is in the audit chain, but gone"
+
+
+def _export_faults(session: Session) -> Iterator[str]:
+    """Of every frozen export the hash is kept with which it was frozen."""
+    kept = {row.name: row.hash for row in frozen(session)}
+    for name, details in _told(session, ("freeze",), "export "):
+        if kept.get(name) != details["manifest"]:
+            yield f"export {name}: the hash that is kept of it is not the one with which it was frozen"
+
+
+def _told(session: Session, actions: Sequence[str], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What links of these actions are about, without the prefix, and their details."""
+    links = select(AuditEntry.subject, AuditEntry.details).where(AuditEntry.action.in_(actions))
+    for subject, details in session.execute(links.execution_options(yield_per=1000)):
+        yield subject.removeprefix(prefix), details
+
+
+def _named(session: Session, action: str, what: str) -> set[int]:
+    """The numbers that the links of an action name."""
+    return {number for _, details in _told(session, (action,), "") for number in details.get(what, ())}
 
 
 def _turn_faults(session: Session, advance: Advance) -> Iterator[str]:

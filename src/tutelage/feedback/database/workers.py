@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.connection import changed, insert_new
-from tutelage.feedback.database.principal import Principal
-from tutelage.feedback.database.refusals import NotFound
+from tutelage.feedback.database.principal import Principal, require_not_erased
+from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.tables import (
     Consent,
     Entry,
@@ -40,6 +40,7 @@ class Profile:
     def consent(self, interface: Interface, version: str, declined_topics: Sequence[str] = ()) -> None:
         """Agree to a version of an interface's terms, once or again; topics that are declined are never offered."""
         me = self._principal.worker_id
+        require_not_erased(self._session, self._principal)
         new = insert_new(self._session, Consent, worker_id=me, interface=interface, version=version)
         self._session.get_one(Worker, me).declined_topics = [storable(topic) for topic in declined_topics]
         if new:
@@ -57,6 +58,7 @@ class Profile:
         self, interface: Interface, answers: dict[str, Any], score: float, writing: str, passed: bool | None
     ) -> int:
         """Store a try; returns its id. `passed` is None where a reviewer is to decide."""
+        require_not_erased(self._session, self._principal)
         row = Qualification(
             worker_id=self._principal.worker_id, interface=interface, answers=answers, score=score,
             writing=written(writing, "the writing sample", LONGEST_COMMENT) if writing.strip() else "",
@@ -87,7 +89,8 @@ class Profile:
 class Workers:
     """All workers, for reviewers (who read and write notes) and administrators (who decide).
 
-    Every method may raise `Forbidden`, and `NotFound` for a worker that is not there.
+    Every method may raise `Forbidden`, and `NotFound` for a worker that is not there; those that decide or tell
+    something raise `Conflict` for one who was erased.
     """
 
     def __init__(self, session: Session, principal: Principal) -> None:
@@ -107,7 +110,7 @@ class Workers:
 
     def set_roles(self, worker_id: str, roles: Sequence[Role], reason: str) -> None:
         self._principal.require("admin")
-        row = self.get(worker_id)
+        row = self._held(worker_id)
         before = sorted(role.role for role in row.roles)
         row.roles = [role for role in row.roles if role.role in roles] + [
             WorkerRole(role=role) for role in roles if role not in before
@@ -123,7 +126,7 @@ class Workers:
         self._principal.require("admin")
         if status == "erased":
             raise ValueError("a worker is erased on the command line: tutelage feedback erase WORKER")
-        row = self.get(worker_id)
+        row = self._held(worker_id)
         details = {"before": row.status, "after": status}
         row.status, row.status_reason = status, written(reason, "the reason", LONGEST_COMMENT)
         if status == "disabled":
@@ -132,14 +135,14 @@ class Workers:
 
     def set_may_edit(self, worker_id: str, may_edit: bool, reason: str) -> None:
         self._principal.require("admin")
-        row = self.get(worker_id)
+        row = self._held(worker_id)
         row.may_edit = may_edit
         self._decided("may edit", row, {"after": may_edit}, reason)
 
     def note(self, worker_id: str, text: str, conversation_id: str | None = None) -> int:
         """Tell a worker something; returns the note's id."""
         row = Note(
-            worker_id=self.get(worker_id).id, written_by=self._principal.worker_id, conversation_id=conversation_id,
+            worker_id=self._held(worker_id).id, written_by=self._principal.worker_id, conversation_id=conversation_id,
             text=written(text, "the note", LONGEST_COMMENT),
         )  # fmt: skip
         self._session.add(row)
@@ -163,6 +166,15 @@ class Workers:
         """How many workers there are of each status."""
         rows = self._session.execute(select(Worker.status, func.count()).group_by(Worker.status))
         return {row.status: row[1] for row in rows}
+
+    def _held(self, worker_id: str) -> Worker:
+        """A worker about whom something can be decided, and whom nobody erases until the commit."""
+        row = self._session.get(Worker, worker_id, with_for_update=True)
+        if row is None:
+            raise NotFound(f"no worker {worker_id}")
+        if row.status == "erased":
+            raise Conflict("this worker was erased at their request; nothing can be decided about them any more")
+        return row
 
     def _decided(self, action: str, row: Worker, details: dict[str, Any], reason: str) -> None:
         self._session.flush()
