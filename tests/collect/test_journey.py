@@ -5,10 +5,11 @@ import pytest
 from tutelage.collect.limits import Limit
 from tutelage.collect.routes import talk
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.tables import Judgment
 
 from .conftest import BOTH
-from .people import Person, counted
+from .people import Person, Scripted, counted, principal
 
 
 @pytest.fixture(params=BOTH)
@@ -76,3 +77,18 @@ def test_messages_beyond_all_measure_are_slowed(worker: Person, monkeypatch: pyt
     conversation = worker.begin()
     statuses = [worker.send(f"/talk/{conversation}/message", text="again", key=str(n)).status_code for n in range(3)]
     assert statuses == [200, 409, 429]
+
+
+@pytest.mark.parametrize("step", ["skip", "end", "withdraw"])
+def test_the_answers_to_what_is_left_behind_are_stopped(
+    worker: Person, database: Database, answerer: Scripted, step: str
+) -> None:
+    conversation = worker.begin()
+    worker.send(f"/talk/{conversation}/message", text="Why is bread soft?")
+    turn = worker.turn
+    with database.writing() as session:  # as its stream does, in another tab
+        assert Conversations(session, principal(database, worker.worker_id)).claim(turn)
+    path = f"/turns/{turn}/skip" if step == "skip" else f"/talk/{conversation}/{step}"
+    worker.open(f"/talk/{conversation}/end" if step == "end" else f"/talk/{conversation}")
+    assert worker.send(path).status_code == 200
+    assert answerer.cancelled == [(turn, 1)]

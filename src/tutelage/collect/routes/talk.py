@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
+from starlette.background import BackgroundTask
 
 from tutelage.collect.caps import must_rest, red_team_time
 from tutelage.collect.forms import LARGEST_TURN, ConversationId, Keyed, TurnId
@@ -18,6 +19,7 @@ from tutelage.collect.talk_page import talk_page
 from tutelage.collect.words import POSITIONS, TOPICS, choice_of
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.refusals import Conflict
+from tutelage.feedback.database.states import TurnState
 from tutelage.feedback.database.tables import FlagReason, Mode
 from tutelage.feedback.database.texts import LONGEST_COMMENT, LONGEST_GOAL, LONGEST_TEXT
 from tutelage.feedback.database.workers import Profile
@@ -138,7 +140,7 @@ def edit(request: Request, turn: TurnId, form: Annotated[Message, Form()]) -> Re
 
 @router.post("/turns/{turn}/skip")
 def skip(request: Request, turn: TurnId, form: Annotated[Keyed, Form()]) -> Response:
-    return _turn_step(request, turn, lambda own: own.skip(turn, key=form.key))
+    return _left(request, _of(request, turn), _turn_step(request, turn, lambda own: own.skip(turn, key=form.key)))
 
 
 @router.post("/talk/{conversation}/report")
@@ -153,7 +155,8 @@ def report(request: Request, conversation: ConversationId, form: Annotated[Repor
 
 @router.post("/talk/{conversation}/withdraw")
 def withdraw(request: Request, conversation: ConversationId, form: Annotated[Keyed, Form()]) -> Response:
-    return _step(request, conversation, lambda own: own.withdraw(conversation, key=form.key))
+    gone = _step(request, conversation, lambda own: own.withdraw(conversation, key=form.key))
+    return _left(request, conversation, gone)
 
 
 @router.get("/talk/{conversation}/end")
@@ -171,7 +174,7 @@ def end(request: Request, conversation: ConversationId, form: Annotated[Ending, 
         return talk_page(request, conversation, 409, STANDS)
     except ValueError as error:
         return _end_page(request, conversation, 422, str(error))
-    return after(request, _mode(request, conversation))
+    return _left(request, conversation, after(request, _mode(request, conversation)))
 
 
 def _begin(
@@ -205,9 +208,23 @@ def _step(request: Request, conversation: str, step: Step, thanks: str = "") -> 
 
 
 def _turn_step(request: Request, turn: int, step: Step) -> Response:
+    return _step(request, _of(request, turn), step)
+
+
+def _of(request: Request, turn: int) -> str:
+    """The conversation of a turn."""
     with site_of(request).database.reading() as session:
-        conversation = Conversations(session, principal_of(request)).conversation_of(turn)
-    return _step(request, conversation, step)
+        return Conversations(session, principal_of(request)).conversation_of(turn)
+
+
+def _left(request: Request, conversation: str, response: Response) -> Response:
+    """After a step that may have left a turn behind: its answers are made no longer, their place is another's."""
+    site = site_of(request)
+    with site.database.reading() as session:
+        turns = Conversations(session, principal_of(request)).thread(conversation).turns
+    if turns and turns[-1].state == TurnState.SKIPPED:
+        response.background = BackgroundTask(site.answerer.cancel, turns[-1].id, turns[-1].attempt)
+    return response
 
 
 def _sentence(error: ValueError) -> str:

@@ -31,7 +31,7 @@ from tutelage.feedback.database.tables import (
 from tutelage.feedback.database.texts import LONGEST_COMMENT, LONGEST_GOAL, storable, written
 from tutelage.feedback.database.thread import Answer, Thread, dialogue_of, thread_of
 
-LEASE = 120.0  # seconds that the answers of an attempt are waited for
+LEASE = 3600.0  # seconds that the answers of an attempt are waited for: long, as whoever asks meanwhile joins it
 
 
 _MINE = select(Conversation).where(
