@@ -55,10 +55,13 @@ def _stream(site: Site, principal: Principal, plan: Plan) -> AsyncIterator[str]:
             return Conversations(session, principal).answers_failed(plan.turn_id, plan.attempt)
 
     async def store(a: Finished, b: Finished) -> None:
-        await run_in_threadpool(stored, a, b)
+        async with site.line.place():
+            await run_in_threadpool(stored, a, b)
 
     async def lose(reason: str) -> None:
-        if await run_in_threadpool(given_up):
+        async with site.line.place():
+            mine = await run_in_threadpool(given_up)
+        if mine:
             LOG.warning("turn %d, attempt %d: no answers (%s)", plan.turn_id, plan.attempt, reason)
             if plan.answers[0].snapshot is not None:
                 await site.answerer.cancel(plan.turn_id, plan.attempt)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
@@ -58,15 +59,19 @@ def front(request: Request) -> RedirectResponse:
 
 
 @router.get("/health")
-def health(request: Request) -> dict[str, str]:
-    """That this process answers, and its database."""
-    with site_of(request).database.reading() as session:
-        session.execute(select(1))
+async def health(request: Request) -> dict[str, str]:
+    """That this process answers, and its database; asked in a thread of its own, however busy all others are."""
+
+    def ask() -> None:
+        with site_of(request).database.reading() as session:
+            session.execute(select(1))
+
+    await to_thread.run_sync(ask, limiter=CapacityLimiter(1))
     return {"status": "ok"}
 
 
 @router.get("/static/{name}")
-def shipped(name: str) -> Response:
+async def shipped(name: str) -> Response:
     """A stylesheet, script or icon; its address changes with its content."""
     if name not in STATIC:
         raise HTTPException(404)
