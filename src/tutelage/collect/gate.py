@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.concurrency import run_in_threadpool
 
+from tutelage.collect import limits
 from tutelage.collect.caller import Caller
 from tutelage.collect.policy import NOT_THERE, POLICY, WRITE_THOUGH_SAFE, Rule, public
 from tutelage.collect.security import SAFE_METHODS, cookie_name, csrf_token, is_foreign, is_ours
@@ -51,6 +52,7 @@ class GatedRoute(APIRoute):
                 response = await handle(request)
             else:
                 async with site_of(request).line.place():
+                    await run_in_threadpool(_count, request)
                     response = await handle(request)
             return response if rule is public else _noting(request, response)
 
@@ -90,6 +92,13 @@ def _visit(request: Request) -> Visit:
     sent = request.cookies.get(cookie_name(site.settings.tls))
     caller, due = site.caller(sent)
     return Visit(caller, sent or new_token(), fresh=not sent, due=due)
+
+
+def _count(request: Request) -> None:
+    """Visitors are counted by address where there is something to try."""
+    caller = visit_of(request).caller
+    if caller.signed_in:
+        limits.take(request, limits.WORK, caller.name)
 
 
 def _noting(request: Request, response: Response) -> Response:

@@ -98,9 +98,10 @@ def login(request: Request, form: Annotated[SignIn, Form()]) -> Response:
 
 @router.post("/logout")
 def logout(request: Request, form: Annotated[Sent, Form()]) -> Response:
-    site = site_of(request)
-    with site.database.writing() as session:
-        Access(session).close_login(visit_of(request).token)
+    site, visit = site_of(request), visit_of(request)
+    if visit.caller.signed_in:
+        with site.database.writing() as session:
+            Access(session).close_login(visit.token)
     response = go("/login")
     response.delete_cookie(cookie_name(site.settings.tls), path="/", secure=site.settings.tls, httponly=True)
     return response

@@ -11,7 +11,6 @@ from starlette.background import BackgroundTask
 from tutelage.collect.caps import must_rest, red_team_time
 from tutelage.collect.forms import LARGEST_TURN, ConversationId, Keyed, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
-from tutelage.collect.limits import SEND, take
 from tutelage.collect.pages import go, page
 from tutelage.collect.routes.overlap import after
 from tutelage.collect.site import site_of
@@ -106,7 +105,6 @@ def show(request: Request, conversation: ConversationId) -> HTMLResponse:
 
 @router.post("/talk/{conversation}/message")
 def message(request: Request, conversation: ConversationId, form: Annotated[Message, Form()]) -> Response:
-    take(request, SEND, principal_of(request).worker_id)
     if (
         principal_of(request).has("red_team_worker")
         and _mode(request, conversation) == "red_team"
