@@ -263,7 +263,7 @@ class Conversations(OwnConversations):
 
         def act() -> int:
             conversation = self._held(conversation_id, also_over=True)
-            if turn_id is not None and self._of(turn_id) != conversation.id:
+            if turn_id is not None and self._of(turn_id)[0] != conversation.id:
                 raise NotFound(f"no turn {turn_id} in this conversation")
             row = Flag(
                 conversation_id=conversation.id, turn_id=turn_id, worker_id=self._principal.worker_id, reason=reason,
@@ -343,4 +343,8 @@ class Conversations(OwnConversations):
 
     def recent(self, limit: int = 20) -> list[Conversation]:
         """The principal's latest conversations."""
+        return self._of(turn_id)[0]
+
+    def whereabouts(self, turn_id: int) -> tuple[str, Mode]:
+        """The id of the conversation that a turn belongs to, and what it is for."""
         return list(self._session.scalars(self._scope().order_by(Conversation.created.desc()).limit(limit)))

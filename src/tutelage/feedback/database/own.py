@@ -41,7 +41,7 @@ _HELD_WITH = (
     .with_for_update(of=Conversation)
     .execution_options(populate_existing=True)
 )
-_OF = select(Conversation.id).join(Turn).where(*_OWN)
+_OF = select(Conversation.id, Conversation.mode).join(Turn).where(*_OWN)
 _SIDES = (
     select(Response.slot, Response.id, Response.snapshot, Response.sampling, Response.seed, Snapshot.place)
     .outerjoin(Snapshot, Snapshot.name == Response.snapshot)
@@ -100,8 +100,9 @@ class OwnConversations:
             raise Conflict("the conversation is over", thread_of(self._session, row))
         return row
 
-    def _of(self, turn_id: int) -> str:
-        found: str | None = self._session.scalar(_OF, {"me": self._principal.worker_id, "turn": turn_id})
+    def _of(self, turn_id: int) -> tuple[str, Mode]:
+        """The conversation that a turn belongs to, and what it is for."""
+        found = self._session.execute(_OF, {"me": self._principal.worker_id, "turn": turn_id}).one_or_none()
         if found is None:
             raise NotFound(f"no turn {turn_id}")
         return found
