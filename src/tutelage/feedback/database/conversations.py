@@ -13,7 +13,7 @@ from tutelage import __version__
 from tutelage.dialogue import STRENGTHS, Side
 from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.hours import worked
-from tutelage.feedback.database.own import UNJUDGED, OwnConversations
+from tutelage.feedback.database.own import UNJUDGED, OwnConversations, looked_for
 from tutelage.feedback.database.planning import Plan, may_compare
 from tutelage.feedback.database.ratings import require_scores
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
@@ -166,6 +166,9 @@ class Conversations(OwnConversations):
     ) -> int:  # fmt: skip
         """Store a judgment; returns its id. The thread goes on from the chosen answer.
 
+        Args:
+            milliseconds: how long the browser says that it took (see `looked_for`).
+
         Raises:
             ValueError: no such side or strength, or a negative time.
             Conflict: the turn was judged already (in another tab, say), or has no answers; carries its `TurnView`.
@@ -176,9 +179,10 @@ class Conversations(OwnConversations):
         def act() -> int:
             conversation = self._held_with(turn_id)
             self._step(turn_id, conversation, TurnState.ANSWERED, TurnState.JUDGED)
-            by_slot = self._sides(turn_id)
+            by_slot, since = self._sides(turn_id)
             row = self._revise(turn_id, conversation, stands=True)
-            row.side, row.strength, row.both_bad, row.milliseconds = side, strength, both_bad, milliseconds
+            row.side, row.strength, row.both_bad = side, strength, both_bad
+            row.milliseconds = looked_for(milliseconds, since)
             row.chosen_id, row.other_id = by_slot[side], by_slot["b" if side == "a" else "a"]
             worked(
                 self._session,
@@ -339,12 +343,12 @@ class Conversations(OwnConversations):
 
     def conversation_of(self, turn_id: int) -> str:
         """The id of the conversation that a turn belongs to."""
-        return self._of(turn_id)
-
-    def recent(self, limit: int = 20) -> list[Conversation]:
-        """The principal's latest conversations."""
         return self._of(turn_id)[0]
 
     def whereabouts(self, turn_id: int) -> tuple[str, Mode]:
         """The id of the conversation that a turn belongs to, and what it is for."""
+        return self._of(turn_id)
+
+    def recent(self, limit: int = 20) -> list[Conversation]:
+        """The principal's latest conversations."""
         return list(self._session.scalars(self._scope().order_by(Conversation.created.desc()).limit(limit)))
