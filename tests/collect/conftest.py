@@ -11,6 +11,7 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tutelage.collect import limits
 from tutelage.collect.app import make_app
 from tutelage.collect.server import deploy
 from tutelage.collect.settings import Settings
@@ -133,3 +134,9 @@ def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashes that take no time: how slow a real one is, argon2's own tests know."""
     monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     passwords._nobody.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def much_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One person may do in a minute what a day brings; that there is a measure, a test of its own knows."""
+    monkeypatch.setattr(limits, "WORK", limits.Limit("work", burst=1e6, per_second=1e3))

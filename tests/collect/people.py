@@ -34,6 +34,7 @@ class Scripted:
     pause: float = 0.0
     broken: bool = False
     asked: list[AnswerRequest] = field(default_factory=list)
+    cancelled: list[tuple[int, int]] = field(default_factory=list)
 
     async def follow(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent]:
         self.asked.append(request)
@@ -46,7 +47,7 @@ class Scripted:
             yield Finished(side, text, "stop")
 
     async def cancel(self, turn: int, attempt: int) -> None:
-        pass
+        self.cancelled.append((turn, attempt))
 
 
 class Person:

@@ -2,13 +2,14 @@
 
 import pytest
 
+from tutelage.collect import limits
 from tutelage.collect.limits import Limit
-from tutelage.collect.routes import talk
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.tables import Judgment
 
 from .conftest import BOTH
-from .people import Person, counted
+from .people import Person, Scripted, counted, principal
 
 
 @pytest.fixture(params=BOTH)
@@ -71,8 +72,46 @@ def test_a_turn_takes_few_statements_however_long_the_conversation(worker: Perso
         assert len(asking) <= 44, asking  # the message, both answers, and the page with them
 
 
-def test_messages_beyond_all_measure_are_slowed(worker: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talk, "SEND", Limit("send", burst=2, per_second=0.001))
+def test_work_beyond_all_measure_is_slowed(worker: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = worker.ask(worker.begin(), "hello")
+    conversation = worker.path
+    monkeypatch.setattr(limits, "WORK", Limit("little work", burst=6, per_second=0.001))
+    for n in range(2):
+        assert worker.send(f"/turns/{turn}/judgment", position=2, key=f"judge {n}").status_code == 200
+        assert worker.send(f"/turns/{turn}/undo", key=f"undo {n}").status_code == 200
+        assert worker.send(f"{conversation}/report", reason="other", key=f"report {n}").status_code == 200
+    for refused in (
+        worker.send("/talk/helpful", key="more"),
+        worker.send("/qualification"),
+        worker.send(f"{conversation}/message", text="more"),
+        worker.client.get(f"/turns/{turn}/answers"),
+    ):
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
+    assert worker.open("/home").status_code == 200
+
+
+def test_another_worker_is_not_slowed_with_one(
+    worker: Person, visitor: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "WORK", Limit("little work", burst=5, per_second=0.001))
+    visitor.join(database, "worker")
+    visitor.qualify()
+    worker.open("/home")
+    statuses = [worker.send("/talk/helpful", key=str(n)).status_code for n in range(6)]
+    assert statuses == [200] * 5 + [429]
+    assert visitor.begin()
+
+
+@pytest.mark.parametrize("step", ["skip", "end", "withdraw"])
+def test_the_answers_to_what_is_left_behind_are_stopped(
+    worker: Person, database: Database, answerer: Scripted, step: str
+) -> None:
     conversation = worker.begin()
-    statuses = [worker.send(f"/talk/{conversation}/message", text="again", key=str(n)).status_code for n in range(3)]
-    assert statuses == [200, 409, 429]
+    worker.send(f"/talk/{conversation}/message", text="Why is bread soft?")
+    turn = worker.turn
+    with database.writing() as session:  # as its stream does, in another tab
+        assert Conversations(session, principal(database, worker.worker_id)).claim(turn)
+    path = f"/turns/{turn}/skip" if step == "skip" else f"/talk/{conversation}/{step}"
+    worker.open(f"/talk/{conversation}/end" if step == "end" else f"/talk/{conversation}")
+    assert worker.send(path).status_code == 200
+    assert answerer.cancelled == [(turn, 1)]

@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from tutelage.collect import desk
 from tutelage.collect.answers import (
     AnswerEvent,
     AnswerRequest,
@@ -207,6 +208,100 @@ def test_an_engine_that_hangs_is_seen(tmp_path: Path) -> None:
         return seen
 
     assert asyncio.run(asyncio.wait_for(still(), 20)) >= 0.3
+
+
+class OneAtATime(StubEngine):
+    """A stub with one slot: what comes meanwhile waits in line."""
+
+    def __init__(self) -> None:
+        super().__init__(words_per_second=60.0)
+        self._line: list[tuple[int, Prompt, SideRequest]] = []
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._line) or super().busy
+
+    def submit(self, ticket: int, prompt: Prompt, side: SideRequest) -> None:
+        self._line.append((ticket, prompt, side))
+
+    def step(self) -> list[Progress]:
+        if self._line and not super().busy:
+            super().submit(*self._line.pop(0))
+        return super().step()
+
+    def cancel(self, ticket: int) -> None:
+        self._line = [waiting for waiting in self._line if waiting[0] != ticket]
+        super().cancel(ticket)
+
+
+@asynccontextmanager
+async def serving(engine: StubEngine, socket: Path) -> AsyncIterator[ModelServer]:
+    server = ModelServer(engine, SECRET)
+    running = asyncio.create_task(server.serve(socket))
+    while not socket.exists():
+        await asyncio.sleep(0.01)
+    yield server
+    running.cancel()
+
+
+def test_who_waits_in_line_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "HEARTBEAT", 0.05)
+
+    async def all_heard() -> list[list[AnswerEvent]]:
+        async with serving(OneAtATime(), tmp_path / "s"):
+            client = ModelClient(tmp_path / "s", SECRET, patience=0.5)  # far less than the line takes
+            return await asyncio.gather(*(heard(client, request(number, seed=number)) for number in range(5)))
+
+    begun = time.monotonic()
+    assert [set(texts(events)) for events in asyncio.run(all_heard())] == [{"a", "b"}] * 5
+    assert time.monotonic() - begun > 1.0
+
+
+def test_nobody_is_answered_who_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(desk, "WAITED_FOR", 0.3)
+
+    async def left() -> list[int]:
+        async with serving(Endless(), tmp_path / "s"):
+            client = ModelClient(tmp_path / "s", SECRET)
+            gone = asyncio.create_task(heard(client, request(1)))
+            loaded_again = asyncio.create_task(heard(client, request(2)))
+            await asyncio.sleep(0.2)
+            running = [(await client.health())["running"]]
+            gone.cancel()
+            loaded_again.cancel()
+            back = asyncio.create_task(heard(client, request(2)))
+            await asyncio.sleep(1.0)
+            running.append((await client.health())["running"])
+            assert not back.done()
+            await client.cancel(2, 0)
+            with pytest.raises(AnswersLost, match="cancelled"):
+                await back
+            return running
+
+    assert asyncio.run(left()) == [4, 2]
+
+
+def test_another_attempt_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    async def again() -> int:
+        async with serving(Endless(), tmp_path / "s"):
+            client = ModelClient(tmp_path / "s", SECRET)
+            first = asyncio.create_task(heard(client, request(1, attempt=1)))
+            await asyncio.sleep(0.1)
+            second = asyncio.create_task(heard(client, request(1, attempt=2)))
+            with pytest.raises(AnswersLost, match="cancelled"):
+                await asyncio.wait_for(first, 5)
+            second.cancel()
+            return int((await client.health())["running"])
+
+    assert asyncio.run(again()) == 2
+
+
+class Endless(StubEngine):
+    """A stub whose texts do not end."""
+
+    def __init__(self) -> None:
+        super().__init__(words_per_second=0.01)
 
 
 async def _follow_when_there(socket: Path) -> list[AnswerEvent]:

@@ -4,12 +4,13 @@ import re
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
+from tutelage.collect.caps import RedTeamTime
 from tutelage.feedback.database import others
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
-from tutelage.feedback.database.tables import Assignment, Judgment, WorkPeriod
+from tutelage.feedback.database.tables import Assignment, Consent, Judgment, WorkPeriod
 
 from .conftest import BOTH, CANARIES
 from .people import Person, converse, principal
@@ -100,6 +101,50 @@ def test_a_turn_that_was_not_given_is_not_there(worker: Person, waiting: int) ->
     for step in ("judgment", "skip"):
         form = {"position": 1} if step == "judgment" else {}
         assert worker.send(f"/overlap/turns/{waiting}/{step}", key="k", **form).status_code == 404
+
+
+@pytest.fixture
+def red_turn(app: FastAPI, worker: Person, database: Database) -> int:
+    """A red-team turn of somebody else that the worker was given."""
+    other = Person(app)
+    other.join(database, "worker", "red_team_worker", login="other")
+    them = principal(database, other.worker_id)
+    talk, turn = converse(database, them, "be rude", ("no", "you fool"), mode="red_team")
+    with database.writing() as session:
+        Conversations(session, them).end(talk, key="end")
+    worker.open("/home")
+    worker.send("/overlap/red-team")
+    assert worker.path == f"/overlap/turns/{turn}"
+    return turn
+
+
+def test_a_red_team_turn_that_was_given_waits_for_the_rest_to_end(
+    worker: Person, database: Database, red_turn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/overlap/turns/{red_turn}"
+    with monkeypatch.context() as resting:
+        resting.setattr(RedTeamTime, "rest_due", lambda self, caps: True)
+        refused = worker.send(f"{path}/judgment", position=2)
+        assert (refused.status_code, "Time for a break" in refused.text) == (409, True)
+        worker.open(path)
+        assert worker.path == "/rest"
+    worker.open(path)
+    assert worker.send(f"{path}/judgment", position=2).status_code == 200
+    assert [row.done is not None for row in given(database)] == [True]
+
+
+def test_a_red_team_turn_that_was_given_needs_its_own_consent(
+    worker: Person, database: Database, red_turn: int
+) -> None:
+    path = f"/overlap/turns/{red_turn}"
+    csrf, key = worker.csrf, worker.key(f"{path}/judgment")
+    with database.writing() as session:
+        session.execute(delete(Consent).where(Consent.interface == "red_team"))
+    sent = worker.send(f"{path}/judgment", position=2, csrf=csrf, key=key)
+    assert (sent.url.path, sent.url.query) == ("/consent/red_team", b"unsent")
+    worker.open(path)
+    assert worker.path == "/consent/red_team"
+    assert [row.done for row in given(database)] == [None]
 
 
 def test_red_team_turns_have_a_door_of_their_own_which_a_rest_closes(

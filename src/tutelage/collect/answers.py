@@ -10,6 +10,7 @@ from tutelage.dialogue import Finish, Message, Prompt, SamplingParameters, Side
 
 SIDES: tuple[Side, Side] = ("a", "b")
 LONGEST_LINE = 8 * 1024 * 1024  # bytes: a long thread in JSON
+WAITING = {"waiting": True}  # a record without news: the texts wait for their turn, and who makes them lives
 
 
 class AnswersLost(Exception):

@@ -23,6 +23,7 @@ from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, U
 
 LONGEST_BODY = 256 * 1024  # bytes of a form
 THREADS = 24  # of a web process
+RETRY_AFTER = {"Retry-After": "2"}  # seconds, where a busy database refuses
 TURN_SECONDS = 0.0005  # that a thread may keep the interpreter while others want it
 
 SENTENCES = {
@@ -99,6 +100,7 @@ def _answer_with(status: int) -> Callable[[Request, Exception], Response]:
     def answer(request: Request, error: Exception) -> Response:
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             LOG.warning("unavailable: %s", error)
+            return error_page(request, status, SENTENCES[status], RETRY_AFTER)
         return error_page(request, status, SENTENCES[status])
 
     return answer

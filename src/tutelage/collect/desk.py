@@ -3,15 +3,26 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tutelage.collect.answers import SIDES, AnswerEvent, AnswerRequest, Delta, Finished, SideRequest, event_to_record
+from tutelage.collect.answers import (
+    SIDES,
+    WAITING,
+    AnswerEvent,
+    AnswerRequest,
+    Delta,
+    Finished,
+    SideRequest,
+    event_to_record,
+)
 from tutelage.collect.engines import Progress
 from tutelage.dialogue import Prompt, Side
 
 KEPT_SECONDS = 600.0  # how long the answers of a finished attempt can still be followed
+HEARTBEAT = 5.0  # seconds without news after which a follower is told that its texts still wait
+WAITED_FOR = 30.0  # seconds that an attempt goes on for nobody: a page that is loaded again joins it
 
 Key = tuple[int, int]
 
@@ -22,6 +33,7 @@ class _Attempt:
     records: list[dict[str, Any]] = field(default_factory=list)
     unfinished: set[Side] = field(default_factory=lambda: set(SIDES))
     ended: float | None = None
+    followers: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, record: dict[str, Any]) -> None:
@@ -48,10 +60,22 @@ class Desk:
         """How many texts are in the making."""
         return len(self._by_ticket)
 
-    def follow(self, request: AnswerRequest) -> AsyncIterator[dict[str, Any]]:
-        """The records of an attempt from its first on, until it has ended; begins it if it is not known."""
+    def follow(self, request: AnswerRequest) -> AsyncGenerator[dict[str, Any]]:
+        """The records of an attempt from its first on, until it has ended; begins it if it is not known, in the place
+        of the turn's attempt before. Where there is no news for long, as before a busy engine, one of them is
+        `WAITING`."""
         self._forget_old()
-        return self._records(self._attempts.get((request.turn, request.attempt)) or self._begin(request))
+        key = (request.turn, request.attempt)
+        return self._followed(key, self._attempts.get(key) or self._begin(request))
+
+    async def _followed(self, key: Key, attempt: _Attempt) -> AsyncGenerator[dict[str, Any]]:
+        attempt.followers += 1
+        try:
+            async for record in self._records(attempt):
+                yield record
+        finally:
+            attempt.followers -= 1
+            asyncio.get_running_loop().call_later(WAITED_FOR, self._cancel_if_left, key, attempt)
 
     async def _records(self, attempt: _Attempt) -> AsyncIterator[dict[str, Any]]:
         sent = 0
@@ -63,7 +87,15 @@ class Desk:
             if sent == len(attempt.records):
                 if attempt.ended is not None:
                     return
-                await news.wait()
+                try:
+                    await asyncio.wait_for(news.wait(), HEARTBEAT)
+                except TimeoutError:
+                    yield WAITING
+
+    def _cancel_if_left(self, key: Key, attempt: _Attempt) -> None:
+        """Nobody has come back for it."""
+        if attempt.followers == 0 and attempt.ended is None and self._attempts.get(key) is attempt:
+            self.cancel(key)
 
     def cancel(self, key: Key) -> None:
         """Stop an attempt; who follows it hears that it failed. Forgets it, so that it could be begun anew."""
@@ -95,6 +127,7 @@ class Desk:
 
     def _begin(self, request: AnswerRequest) -> _Attempt:
         key = (request.turn, request.attempt)
+        self.cancel((request.turn, request.attempt - 1))
         attempt = self._attempts[key] = _Attempt((next(self._numbers), next(self._numbers)))
         for ticket, side in zip(attempt.tickets, SIDES, strict=True):
             self._by_ticket[ticket] = (key, side)

@@ -1,31 +1,37 @@
 """The way from a request to its handler: who is it, may they, and does it come from a page of ours."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
+from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.concurrency import run_in_threadpool
 
+from tutelage.collect import limits
 from tutelage.collect.caller import Caller
-from tutelage.collect.policy import NOT_THERE, POLICY, Rule, public
+from tutelage.collect.policy import NOT_THERE, POLICY, WRITE_THOUGH_SAFE, Rule, public
 from tutelage.collect.security import SAFE_METHODS, cookie_name, csrf_token, is_foreign, is_ours
 from tutelage.collect.site import site_of
 from tutelage.feedback.database.access import new_token
 from tutelage.feedback.database.principal import Principal
+from tutelage.feedback.database.refusals import Unavailable
 
 STALE = "This page is older than your sign-in. Load it again, then send once more."
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Who sends this request, and the token of their cookie; `fresh` if the browser does not have it yet."""
+    """Who sends this request, and the token of their cookie; `fresh` if the browser does not have it yet, `due` if it
+    is to be noted that they were here."""
 
     caller: Caller
     token: str
     fresh: bool
+    due: bool
 
     @property
     def csrf(self) -> str:
@@ -40,8 +46,15 @@ class GatedRoute(APIRoute):
         rules = {method: POLICY[f"{method} {self.path}"] for method in self.methods or ()}
 
         async def admitted(request: Request) -> Response:
-            await _admit(request, rules[request.method])
-            return await handle(request)
+            rule = rules[request.method]
+            await _admit(request, rule)
+            if request.method in SAFE_METHODS and f"{request.method} {self.path}" not in WRITE_THOUGH_SAFE:
+                response = await handle(request)
+            else:
+                async with site_of(request).line.place():
+                    await run_in_threadpool(_count, request)
+                    response = await handle(request)
+            return response if rule is public else _noting(request, response)
 
         return admitted
 
@@ -77,7 +90,30 @@ async def _admit(request: Request, rule: Rule) -> None:
 def _visit(request: Request) -> Visit:
     site = site_of(request)
     sent = request.cookies.get(cookie_name(site.settings.tls))
-    return Visit(site.caller(sent), sent or new_token(), fresh=not sent)
+    caller, due = site.caller(sent)
+    return Visit(caller, sent or new_token(), fresh=not sent, due=due)
+
+
+def _count(request: Request) -> None:
+    """Visitors are counted by address where there is something to try."""
+    caller = visit_of(request).caller
+    if caller.signed_in:
+        limits.take(request, limits.WORK, caller.name)
+
+
+def _noting(request: Request, response: Response) -> Response:
+    """Once the response is sent, note that its login is in use: no page waits for that."""
+    visit, site = visit_of(request), site_of(request)
+
+    async def note() -> None:
+        with suppress(Unavailable):  # the next request will do it
+            async with site.line.place():
+                await run_in_threadpool(site.note_seen, visit.token)
+
+    if visit.due:
+        before = [] if response.background is None else [response.background]
+        response.background = BackgroundTasks([*before, BackgroundTask(note)])
+    return response
 
 
 def _with_return(request: Request, obstacle: str) -> str:

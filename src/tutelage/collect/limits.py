@@ -19,7 +19,7 @@ class Limit:
 
 SIGN_IN = Limit("sign in", 30, 0.5)
 ARRIVE = Limit("arrive", 300, 5)  # one address may be a whole office's
-SEND = Limit("send", 30, 1)
+WORK = Limit("work", 120, 2)  # whatever a worker sends, and every opening of answers: a turn takes three
 
 
 def take(request: Request, limit: Limit, who: str | None = None) -> None:

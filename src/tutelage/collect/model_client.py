@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from tutelage.collect.answers import (
     LONGEST_LINE,
+    WAITING,
     AnswerEvent,
     AnswerRequest,
     AnswersLost,
@@ -47,7 +48,8 @@ class ModelClient:
     async def follow(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent]:
         async with self._asking("follow", request=request_to_record(request)) as records:
             async for record in records:
-                yield event_from_record(record)
+                if record != WAITING:  # it has been heard: that was all
+                    yield event_from_record(record)
 
     async def cancel(self, turn: int, attempt: int) -> None:
         with suppress(AnswersLost):  # a process that is gone has nothing to stop

@@ -12,8 +12,8 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -121,9 +121,10 @@ class ModelServer:
         try:
             asked = json.loads(await reader.readline())
             if hmac.compare_digest(str(asked.get("secret")).encode(), self._secret):
-                async for record in self._do(asked):
-                    writer.write(json.dumps(record).encode() + b"\n")
-                    await writer.drain()
+                async with aclosing(self._do(asked)) as records:  # who is gone follows no longer
+                    async for record in records:
+                        writer.write(json.dumps(record).encode() + b"\n")
+                        await writer.drain()
                 writer.write(b'{"end": true}\n')
                 await writer.drain()
         except (ValueError, KeyError, TypeError, AttributeError, OSError):
@@ -131,11 +132,12 @@ class ModelServer:
         finally:
             writer.close()
 
-    async def _do(self, asked: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def _do(self, asked: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         match asked["do"]:
             case "follow":
-                async for record in self._desk.follow(request_from_record(asked["request"])):
-                    yield record
+                async with aclosing(self._desk.follow(request_from_record(asked["request"]))) as records:
+                    async for record in records:
+                        yield record
             case "cancel":
                 self._desk.cancel((asked["turn"], asked["attempt"]))
             case "health":

@@ -2,10 +2,10 @@
 
 import time
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from tutelage.collect.caps import MINUTE
+from tutelage.collect.caps import MINUTE, must_consent
 from tutelage.collect.gate import principal_of
 from tutelage.collect.pages import page
 from tutelage.collect.site import site_of
@@ -13,6 +13,7 @@ from tutelage.collect.words import MODES, REPORT_REASONS
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.hours import DAY, seconds_worked
 from tutelage.feedback.database.own import UNJUDGED
+from tutelage.feedback.database.states import ConversationState
 from tutelage.feedback.database.thread import Thread, TurnView
 
 
@@ -29,11 +30,14 @@ def talk_page(
 
     Raises:
         NotFound: it is not theirs.
+        HTTPException: 303, where it cannot go on without a consent.
     """
     site, principal = site_of(request), principal_of(request)
     with site.database.reading() as session:
         thread = Conversations(session, principal).thread(conversation)
         minutes = seconds_worked(session, principal.worker_id, time.time() - DAY, thread.mode) / MINUTE
+    if thread.state == ConversationState.OPEN and must_consent(request, thread.mode):
+        raise HTTPException(303, headers={"Location": "/consent/red_team"})
     red_team = thread.mode == "red_team"
     return page(
         request,

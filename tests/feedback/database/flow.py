@@ -4,12 +4,14 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy import update
+
 from tutelage.dialogue import Side
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.principal import SYSTEM, Principal, principal_of
-from tutelage.feedback.database.tables import Mode, Role, Worker, WorkerRole
+from tutelage.feedback.database.tables import Mode, Response, Role, Worker, WorkerRole
 from tutelage.feedback.database.thread import Answer, Thread
 
 CANARY = "canary-snapshot"  # no byte of it may reach a worker
@@ -66,8 +68,17 @@ def answer(
 
 
 def judge(database: Database, principal: Principal, turn: int, side: Side = "a", strength: int = 3) -> int:
+    """After ten seconds before the answers, four of them in sight."""
+    look(database, turn, 10)
     with acting(database, principal) as mine:
         return mine.judge(turn, side, strength, key=new_key(), milliseconds=4000)
+
+
+def look(database: Database, turn: int, seconds: float) -> None:
+    """Let so much time go by since a turn was answered."""
+    with database.writing() as session:
+        before = Response.finished_at - seconds
+        session.execute(update(Response).where(Response.turn_id == turn).values(finished_at=before))
 
 
 def judged(

@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import event, select, update
 
 from tutelage.dialogue import SamplingParameters
-from tutelage.feedback.database import access
-from tutelage.feedback.database.access import LOCK_AFTER, Access, secret, sign_in
+from tutelage.feedback.database import access, once
+from tutelage.feedback.database.access import HOUR, LOCK_AFTER, Access, secret, sign_in, take_token
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.passwords import is_password
 from tutelage.feedback.database.planning import meetings
 from tutelage.feedback.database.principal import SYSTEM, Principal
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
-from tutelage.feedback.database.tables import AuditEntry, Credential, Invite, Login, Worker
+from tutelage.feedback.database.tables import Answered, AuditEntry, Credential, Invite, Login, Worker
 from tutelage.feedback.database.workers import Profile, Workers
 
 from .flow import acting, ask, deploy, judged, start, worker
@@ -301,3 +301,21 @@ def test_comparing_takes_the_pair_that_met_least(database: Database) -> None:
         judged(database, me, start(database, me, "compare"))
     with database.reading() as session:
         assert meetings(session) == {("s1", "s2"): 1, ("s1", "s3"): 1, ("s2", "s3"): 1}
+
+
+def test_what_was_answered_long_ago_is_forgotten_when_somebody_comes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(once, "FORGOTTEN_AT_ONCE", 2)
+    with database.writing() as session:
+        for number, weeks in enumerate((1, 5, 7, 8, 9)):
+            created = time.time() - weeks * 7 * 24 * HOUR
+            session.add(Answered(principal="w", key=f"{number}", fingerprint="", answer=number, created=created))
+    left = []
+    for comer in ("one", "two", "three"):
+        with database.writing() as session:
+            assert take_token(session, comer, 1, 1)
+        with database.reading() as session:
+            left.append(sorted(session.scalars(select(Answered.key).where(Answered.principal == "w"))))
+    assert [len(keys) for keys in left] == [3, 2, 2]
+    assert left[-1] == ["0", "1"]

@@ -9,9 +9,11 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tutelage.dialogue import Comparison
+from tutelage.feedback.database import others
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.hours import home
+from tutelage.feedback.database.others import OthersTurns
 from tutelage.feedback.database.planning import Plan
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
 from tutelage.feedback.database.source import FeedbackSource
@@ -20,7 +22,7 @@ from tutelage.feedback.database.tables import Judgment, Response, Turn, WorkPeri
 from tutelage.feedback.database.thread import Answer, Choice
 from tutelage.feedback.database.verify import faults
 
-from .flow import CANARY, acting, answer, ask, deploy, end, judge, judged, new_key, start, thread, worker
+from .flow import CANARY, acting, answer, ask, deploy, end, judge, judged, look, new_key, start, thread, worker
 
 BOTH = (Answer("Purse your lips.", "stop"), Answer("You cannot.", "length"))
 
@@ -294,3 +296,47 @@ def test_the_database_itself_refuses_what_cannot_be(database: Database) -> None:
     _refused(database, delete(Response).where(Response.id == ids[done, "a"]))
     with database.reading() as session:
         assert session.scalar(select(func.count()).select_from(Judgment)) == 1
+
+
+@pytest.mark.parametrize(
+    ("passed", "claimed", "stored"),
+    [(0, None, (0, 30)), (0, 60_000, (0, 30)), (9, None, (9, 39)), (9, 3000, (3, 3)), (3e6, None, (1e6, 1e6))],
+)
+def test_how_long_a_choice_took_is_what_passed_here_or_less(
+    database: Database, passed: float, claimed: int | None, stored: tuple[float, float]
+) -> None:
+    deploy(database)
+    me = worker(database)
+    chat = start(database, me)
+    turn = ask(database, me, chat)
+    answer(database, me, turn)
+    look(database, turn, passed)
+    with acting(database, me) as mine:
+        ids = {mine.judge(turn, "a", 2, key="click", milliseconds=claimed) for _ in range(2)}
+    with database.reading() as session:
+        (took,) = session.scalars(select(Judgment.milliseconds).where(Judgment.id.in_(ids)))
+    assert took is not None
+    assert stored[0] * 1000 <= took <= stored[1] * 1000
+
+
+def test_a_choice_that_says_nothing_of_its_time_or_too_much_is_found_as_too_fast(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(others, "TOO_FAST", 30_000)  # milliseconds: a busy machine takes some to click
+    deploy(database)
+    me, reviewer = worker(database), worker(database, "reviewer")
+    turns = {}
+    for name, claimed in (("silent", None), ("boasting", 60_000)):
+        chat = start(database, me)
+        turns[name] = ask(database, me, chat)
+        answer(database, me, turns[name])
+        with acting(database, me) as mine:
+            mine.judge(turns[name], "a", 2, key=name, milliseconds=claimed)
+        end(database, me, chat)
+    with database.writing() as session:
+        given = OthersTurns(session, reviewer, "review")
+        first = given.next(given.candidates("too_fast"), "too_fast")
+        assert first is not None
+        given.skip(first.turn_id, key="skip")
+        then = given.next(given.candidates("too_fast"), "too_fast")
+    assert {first.turn_id, then and then.turn_id} == set(turns.values())

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from tutelage.collect.answers import AnswerEvent, Finished
+from tutelage.collect.caps import must_consent
 from tutelage.collect.forms import TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.practice import practice_answers
@@ -28,15 +29,17 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 async def follow(request: Request, turn: TurnId) -> StreamingResponse:
     """Server-sent events: see `streaming.stream_turn`. Begins the answers, or joins those that are under way."""
     site, principal = site_of(request), principal_of(request)
-    plan = await run_in_threadpool(_plan, site, principal, turn)
+    plan = await run_in_threadpool(_plan, request, turn)
     events = _already() if plan is None else _stream(site, principal, plan)
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 
-def _plan(site: Site, principal: Principal, turn: int) -> Plan | None:
+def _plan(request: Request, turn: int) -> Plan | None:
     """What answers the turn; None where it has its answers, or wants none any more."""
-    with site.database.writing(lasting=False) as session:
-        own = Conversations(session, principal)
+    with site_of(request).database.writing(lasting=False) as session:
+        own = Conversations(session, principal_of(request))
+        if must_consent(request, own.whereabouts(turn)[1]):
+            raise HTTPException(303, headers={"Location": "/consent/red_team"})
         return own.claim(turn) or own.plan(turn)
 
 
@@ -55,10 +58,13 @@ def _stream(site: Site, principal: Principal, plan: Plan) -> AsyncIterator[str]:
             return Conversations(session, principal).answers_failed(plan.turn_id, plan.attempt)
 
     async def store(a: Finished, b: Finished) -> None:
-        await run_in_threadpool(stored, a, b)
+        async with site.line.place():
+            await run_in_threadpool(stored, a, b)
 
     async def lose(reason: str) -> None:
-        if await run_in_threadpool(given_up):
+        async with site.line.place():
+            mine = await run_in_threadpool(given_up)
+        if mine:
             LOG.warning("turn %d, attempt %d: no answers (%s)", plan.turn_id, plan.attempt, reason)
             if plan.answers[0].snapshot is not None:
                 await site.answerer.cancel(plan.turn_id, plan.attempt)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
@@ -58,15 +59,19 @@ def front(request: Request) -> RedirectResponse:
 
 
 @router.get("/health")
-def health(request: Request) -> dict[str, str]:
-    """That this process answers, and its database."""
-    with site_of(request).database.reading() as session:
-        session.execute(select(1))
+async def health(request: Request) -> dict[str, str]:
+    """That this process answers, and its database; asked in a thread of its own, however busy all others are."""
+
+    def ask() -> None:
+        with site_of(request).database.reading() as session:
+            session.execute(select(1))
+
+    await to_thread.run_sync(ask, limiter=CapacityLimiter(1))
     return {"status": "ok"}
 
 
 @router.get("/static/{name}")
-def shipped(name: str) -> Response:
+async def shipped(name: str) -> Response:
     """A stylesheet, script or icon; its address changes with its content."""
     if name not in STATIC:
         raise HTTPException(404)
@@ -93,9 +98,10 @@ def login(request: Request, form: Annotated[SignIn, Form()]) -> Response:
 
 @router.post("/logout")
 def logout(request: Request, form: Annotated[Sent, Form()]) -> Response:
-    site = site_of(request)
-    with site.database.writing() as session:
-        Access(session).close_login(visit_of(request).token)
+    site, visit = site_of(request), visit_of(request)
+    if visit.caller.signed_in:
+        with site.database.writing() as session:
+            Access(session).close_login(visit.token)
     response = go("/login")
     response.delete_cookie(cookie_name(site.settings.tls), path="/", secure=site.settings.tls, httponly=True)
     return response

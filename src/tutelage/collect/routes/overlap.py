@@ -3,16 +3,15 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
-from fastapi.responses import HTMLResponse
 
 from tutelage.collect.blind import give, judge_blind
-from tutelage.collect.caps import must_rest
+from tutelage.collect.caps import must_consent, must_rest, stopped
 from tutelage.collect.forms import BlindForm, Keyed, Sent, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
 from tutelage.collect.words import MODES
-from tutelage.feedback.database.others import OthersTurns
+from tutelage.feedback.database.others import BlindTurn, OthersTurns
 from tutelage.feedback.database.refusals import NotFound
 from tutelage.feedback.database.tables import Mode
 
@@ -35,11 +34,14 @@ def next_red_team(request: Request, form: Annotated[Sent, Form()]) -> Response:
 
 
 @router.get("/overlap/turns/{turn}")
-def show(request: Request, turn: TurnId) -> HTMLResponse:
-    with site_of(request).database.reading() as session:
-        blind = OthersTurns(session, principal_of(request), "overlap").given(turn)
+def show(request: Request, turn: TurnId) -> Response:
+    blind = _given(request, turn)
     if blind is None:
         raise NotFound(f"no turn {turn} was given to you")
+    if must_consent(request, blind.mode):
+        return go("/consent/red_team")
+    if blind.mode == "red_team" and must_rest(request):
+        return go("/rest")
     return page(
         request, "blind_turn.html.j2", heading="A second opinion", turn=blind, words=MODES[blind.mode],
         address=f"/overlap/turns/{turn}", skip=True,
@@ -48,6 +50,10 @@ def show(request: Request, turn: TurnId) -> HTMLResponse:
 
 @router.post("/overlap/turns/{turn}/judgment")
 def judge(request: Request, turn: TurnId, form: Annotated[BlindForm, Form()]) -> Response:
+    blind = _given(request, turn)
+    stop = blind and stopped(request, blind.mode)
+    if stop:
+        return stop
     judge_blind(request, "overlap", turn, form)
     return go("/home")
 
@@ -57,6 +63,11 @@ def skip(request: Request, turn: TurnId, form: Annotated[Keyed, Form()]) -> Resp
     with site_of(request).database.writing() as session:
         OthersTurns(session, principal_of(request), "overlap").skip(turn, key=form.key)
     return go("/home")
+
+
+def _given(request: Request, turn: int) -> BlindTurn | None:
+    with site_of(request).database.reading() as session:
+        return OthersTurns(session, principal_of(request), "overlap").given(turn)
 
 
 def after(request: Request, mode: Mode) -> Response:

@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
+from starlette.background import BackgroundTask
 
-from tutelage.collect.caps import must_rest, red_team_time
+from tutelage.collect.caps import day_is_full, must_rest, rest_page, stopped
 from tutelage.collect.forms import LARGEST_TURN, ConversationId, Keyed, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
-from tutelage.collect.limits import SEND, take
 from tutelage.collect.pages import go, page
 from tutelage.collect.routes.overlap import after
 from tutelage.collect.site import site_of
@@ -18,6 +18,7 @@ from tutelage.collect.talk_page import talk_page
 from tutelage.collect.words import POSITIONS, TOPICS, choice_of
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.refusals import Conflict
+from tutelage.feedback.database.states import TurnState
 from tutelage.feedback.database.tables import FlagReason, Mode
 from tutelage.feedback.database.texts import LONGEST_COMMENT, LONGEST_GOAL, LONGEST_TEXT
 from tutelage.feedback.database.workers import Profile
@@ -79,10 +80,10 @@ def begin_compare(request: Request, form: Annotated[Keyed, Form()]) -> RedirectR
 @router.post("/talk/red-team")
 def begin_red_team(request: Request, form: Annotated[RedTeamBeginning, Form()]) -> Response:
     if must_rest(request):
-        return _rest_page(request, 409)
+        return rest_page(request, 409)
     if not form.goal.strip():
         return _red_team_start(request, 422, "Say in a sentence what you will try to make it do.")
-    return _begin(request, "red_team", form.key, form.goal, [word for word in form.categories if word in TOPICS])
+    return _begin(request, "red_team", form.key, form.goal, _offered(request, form.categories))
 
 
 @router.get("/red-team")
@@ -94,7 +95,7 @@ def red_team_start(request: Request) -> Response:
 @router.get("/rest")
 def rest(request: Request) -> HTMLResponse:
     """The pause screen of red-team work."""
-    return _rest_page(request)
+    return rest_page(request)
 
 
 @router.get("/talk/{conversation}")
@@ -104,20 +105,14 @@ def show(request: Request, conversation: ConversationId) -> HTMLResponse:
 
 @router.post("/talk/{conversation}/message")
 def message(request: Request, conversation: ConversationId, form: Annotated[Message, Form()]) -> Response:
-    take(request, SEND, principal_of(request).worker_id)
-    if (
-        principal_of(request).has("red_team_worker")
-        and _mode(request, conversation) == "red_team"
-        and must_rest(request)
-    ):
-        return _rest_page(request, 409)  # not 200, or the page would forget the draft
-    return _step(request, conversation, lambda own: own.ask(conversation, form.text, key=form.key))
+    stop = stopped(request, _mode(request, conversation))
+    return stop or _step(request, conversation, lambda own: own.ask(conversation, form.text, key=form.key))
 
 
 @router.post("/turns/{turn}/judgment")
 def judgment(request: Request, turn: TurnId, form: Annotated[Choice, Form()]) -> Response:
     side, strength = choice_of(form.position)
-    return _turn_step(
+    return _judging(
         request,
         turn,
         lambda own: own.judge(
@@ -133,12 +128,12 @@ def undo(request: Request, turn: TurnId, form: Annotated[Keyed, Form()]) -> Resp
 
 @router.post("/turns/{turn}/edit")
 def edit(request: Request, turn: TurnId, form: Annotated[Message, Form()]) -> Response:
-    return _turn_step(request, turn, lambda own: own.edit(turn, form.text, key=form.key))
+    return _judging(request, turn, lambda own: own.edit(turn, form.text, key=form.key))
 
 
 @router.post("/turns/{turn}/skip")
 def skip(request: Request, turn: TurnId, form: Annotated[Keyed, Form()]) -> Response:
-    return _turn_step(request, turn, lambda own: own.skip(turn, key=form.key))
+    return _left(request, _of(request, turn), _turn_step(request, turn, lambda own: own.skip(turn, key=form.key)))
 
 
 @router.post("/talk/{conversation}/report")
@@ -153,7 +148,8 @@ def report(request: Request, conversation: ConversationId, form: Annotated[Repor
 
 @router.post("/talk/{conversation}/withdraw")
 def withdraw(request: Request, conversation: ConversationId, form: Annotated[Keyed, Form()]) -> Response:
-    return _step(request, conversation, lambda own: own.withdraw(conversation, key=form.key))
+    gone = _step(request, conversation, lambda own: own.withdraw(conversation, key=form.key))
+    return _left(request, conversation, gone)
 
 
 @router.get("/talk/{conversation}/end")
@@ -164,14 +160,14 @@ def ask_end(request: Request, conversation: ConversationId) -> HTMLResponse:
 @router.post("/talk/{conversation}/end")
 def end(request: Request, conversation: ConversationId, form: Annotated[Ending, Form()]) -> Response:
     scores = form.model_dump(include={"rating", "success", "harm", "actionability", "distressing", "comment"})
-    tags = [word for word in form.tags if word in TOPICS]
+    tags = _offered(request, form.tags)
     try:
         _write(request, lambda own: own.end(conversation, key=form.key, tags=tags, **scores))
     except Conflict:
         return talk_page(request, conversation, 409, STANDS)
     except ValueError as error:
         return _end_page(request, conversation, 422, str(error))
-    return after(request, _mode(request, conversation))
+    return _left(request, conversation, after(request, _mode(request, conversation)))
 
 
 def _begin(
@@ -205,9 +201,30 @@ def _step(request: Request, conversation: str, step: Step, thanks: str = "") -> 
 
 
 def _turn_step(request: Request, turn: int, step: Step) -> Response:
+    return _step(request, _of(request, turn), step)
+
+
+def _judging(request: Request, turn: int, step: Step) -> Response:
+    """A step that is work: not without the mode's consent, nor when the day of red-team work is full."""
     with site_of(request).database.reading() as session:
-        conversation = Conversations(session, principal_of(request)).conversation_of(turn)
-    return _step(request, conversation, step)
+        conversation, mode = Conversations(session, principal_of(request)).whereabouts(turn)
+    return stopped(request, mode, day_is_full) or _step(request, conversation, step)
+
+
+def _of(request: Request, turn: int) -> str:
+    """The conversation of a turn."""
+    with site_of(request).database.reading() as session:
+        return Conversations(session, principal_of(request)).conversation_of(turn)
+
+
+def _left(request: Request, conversation: str, response: Response) -> Response:
+    """After a step that may have left a turn behind: its answers are made no longer, their place is another's."""
+    site = site_of(request)
+    with site.database.reading() as session:
+        turns = Conversations(session, principal_of(request)).thread(conversation).turns
+    if turns and turns[-1].state == TurnState.SKIPPED:
+        response.background = BackgroundTask(site.answerer.cancel, turns[-1].id, turns[-1].attempt)
+    return response
 
 
 def _sentence(error: ValueError) -> str:
@@ -221,21 +238,23 @@ def _mode(request: Request, conversation: str) -> Mode:
 
 
 def _red_team_start(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:
+    return page(request, "red_team.html.j2", status, topics=_topics(request), problem=problem)
+
+
+def _topics(request: Request) -> dict[str, str]:
+    """The topics that the worker has not declined."""
     with site_of(request).database.reading() as session:
         declined = Profile(session, principal_of(request)).declined_topics()
-    topics = {word: label for word, label in TOPICS.items() if word not in declined}
-    return page(request, "red_team.html.j2", status, topics=topics, problem=problem)
+    return {word: label for word, label in TOPICS.items() if word not in declined}
+
+
+def _offered(request: Request, words: list[str]) -> list[str]:
+    """Those of the words that are topics, and not declined."""
+    topics = _topics(request)
+    return [word for word in words if word in topics]
 
 
 def _end_page(request: Request, conversation: str, status: int = 200, problem: str = "") -> HTMLResponse:
     with site_of(request).database.reading() as session:
         thread = Conversations(session, principal_of(request)).thread(conversation)
-    return page(request, "end.html.j2", status, thread=thread, topics=TOPICS, problem=problem)
-
-
-def _rest_page(request: Request, status: int = 200) -> HTMLResponse:
-    site, principal = site_of(request), principal_of(request)
-    caps = site.settings.red_team
-    with site.database.reading() as session:
-        done = red_team_time(session, principal, caps)
-    return page(request, "rest.html.j2", status, done=done, due=done.rest_due(caps), day_is_full=done.day_is_full(caps))
+    return page(request, "end.html.j2", status, thread=thread, topics=_topics(request), problem=problem)

@@ -103,7 +103,7 @@ async function deliver(parcel) {
         return await show(response);
       }
       say(response ? "The server is busy. What you wrote is kept; trying again…" : "No connection. What you wrote is kept; trying again…");
-      await wait(pause);
+      await wait(Math.max(pause, 1000 * (response?.headers.get("Retry-After") ?? 0)));
     }
   } finally {
     sending = false;

@@ -12,6 +12,7 @@ from typing import get_args
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, select, update
 from sqlalchemy.orm import Session
 
+from tutelage.feedback.database import once
 from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.connection import Database, changed, hold, insert_new
 from tutelage.feedback.database.passwords import hash_password, is_password
@@ -64,6 +65,7 @@ def take_token(session: Session, name: str, capacity: float, per_second: float) 
     if bucket is None:
         insert_new(session, RateBucket, name=name, tokens=capacity, updated=now)
         _forget_old(session, now)
+        once.forget_old(session)
         bucket = session.scalars(_BUCKET, {"name": name}).one()
     filled = min(capacity, bucket.tokens + max(0.0, now - bucket.updated) * per_second)
     bucket.tokens, bucket.updated = (filled - 1 if filled >= 1 else filled), now

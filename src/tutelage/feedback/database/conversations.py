@@ -14,7 +14,7 @@ from tutelage.dialogue import STRENGTHS, Side
 from tutelage.feedback.database.audit import Audit, edit_digest
 from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.hours import worked
-from tutelage.feedback.database.own import UNJUDGED, OwnConversations
+from tutelage.feedback.database.own import UNJUDGED, OwnConversations, looked_for
 from tutelage.feedback.database.planning import Plan, may_compare
 from tutelage.feedback.database.ratings import require_scores
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
@@ -32,7 +32,7 @@ from tutelage.feedback.database.tables import (
 from tutelage.feedback.database.texts import LONGEST_COMMENT, LONGEST_GOAL, storable, written
 from tutelage.feedback.database.thread import Answer, Thread, dialogue_of, thread_of
 
-LEASE = 120.0  # seconds that the answers of an attempt are waited for
+LEASE = 3600.0  # seconds that the answers of an attempt are waited for: long, as whoever asks meanwhile joins it
 
 
 _MINE = select(Conversation).where(
@@ -167,6 +167,9 @@ class Conversations(OwnConversations):
     ) -> int:  # fmt: skip
         """Store a judgment; returns its id. The thread goes on from the chosen answer.
 
+        Args:
+            milliseconds: how long the browser says that it took (see `looked_for`).
+
         Raises:
             ValueError: no such side or strength, or a negative time.
             Conflict: the turn was judged already (in another tab, say), or has no answers; carries its `TurnView`.
@@ -177,9 +180,10 @@ class Conversations(OwnConversations):
         def act() -> int:
             conversation = self._held_with(turn_id)
             self._step(turn_id, conversation, TurnState.ANSWERED, TurnState.JUDGED)
-            by_slot = self._sides(turn_id)
+            by_slot, since = self._sides(turn_id)
             row = self._revise(turn_id, conversation, stands=True)
-            row.side, row.strength, row.both_bad, row.milliseconds = side, strength, both_bad, milliseconds
+            row.side, row.strength, row.both_bad = side, strength, both_bad
+            row.milliseconds = looked_for(milliseconds, since)
             row.chosen_id, row.other_id = by_slot[side], by_slot["b" if side == "a" else "a"]
             worked(
                 self._session,
@@ -266,7 +270,7 @@ class Conversations(OwnConversations):
 
         def act() -> int:
             conversation = self._held(conversation_id, also_over=True)
-            if turn_id is not None and self._of(turn_id) != conversation.id:
+            if turn_id is not None and self._of(turn_id)[0] != conversation.id:
                 raise NotFound(f"no turn {turn_id} in this conversation")
             row = Flag(
                 conversation_id=conversation.id, turn_id=turn_id, worker_id=self._principal.worker_id, reason=reason,
@@ -342,6 +346,10 @@ class Conversations(OwnConversations):
 
     def conversation_of(self, turn_id: int) -> str:
         """The id of the conversation that a turn belongs to."""
+        return self._of(turn_id)[0]
+
+    def whereabouts(self, turn_id: int) -> tuple[str, Mode]:
+        """The id of the conversation that a turn belongs to, and what it is for."""
         return self._of(turn_id)
 
     def recent(self, limit: int = 20) -> list[Conversation]:

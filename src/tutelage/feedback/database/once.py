@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.connection import changed, insert_new
@@ -16,6 +17,8 @@ from tutelage.feedback.database.tables import Answered
 T = TypeVar("T", str, int)
 
 LONGEST_KEY = 200
+KEPT = 42 * 24 * 3600.0  # seconds that a request is known again: longer than a browser keeps what it could not send
+FORGOTTEN_AT_ONCE = 1000
 
 _ANSWER = update(Answered).where(Answered.principal == bindparam("me"), Answered.key == bindparam("its"))
 
@@ -47,3 +50,10 @@ def once(session: Session, principal: Principal, key: str, request: tuple[object
     answer = act()
     changed(session, _ANSWER, {"me": principal.worker_id, "its": key, "answer": answer})
     return answer
+
+
+def forget_old(session: Session) -> int:
+    """Delete some of the answers that nobody will ask for any more; returns of how many requests."""
+    found = select(Answered.principal, Answered.key).where(Answered.created < time.time() - KEPT)
+    some = list(map(tuple, session.execute(found.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True))))
+    return changed(session, delete(Answered).where(tuple_(Answered.principal, Answered.key).in_(some))) if some else 0

@@ -13,7 +13,7 @@ from tutelage.feedback.database.audit import Audit, judgment_details
 from tutelage.feedback.database.connection import changed, insert_new
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.once import once
-from tutelage.feedback.database.own import question_of
+from tutelage.feedback.database.own import looked_for, question_of
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.states import ConversationState, TurnState
@@ -193,7 +193,7 @@ class OthersTurns:
             turn_id=turn_id, worker_id=me, revision=1, stands=True, purpose=self._purpose,
             question=question_of(conversation.mode), swapped=given.swapped, side=side, strength=strength,
             chosen_id=(first if side == "a" else second).id, other_id=(second if side == "a" else first).id,
-            milliseconds=milliseconds,
+            milliseconds=looked_for(milliseconds, given.created),
         )  # fmt: skip
         self._session.add(row)
         self._session.flush()

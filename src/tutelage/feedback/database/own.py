@@ -23,6 +23,7 @@ from tutelage.feedback.database.thread import TurnView, thread_of
 
 T = TypeVar("T", str, int)
 
+LONGEST_LOOK = 1e6  # seconds; who comes back after days has not looked all that time
 UNJUDGED = (TurnState.ASKED, TurnState.ANSWERING, TurnState.ANSWERED)
 
 
@@ -41,13 +42,16 @@ _HELD_WITH = (
     .with_for_update(of=Conversation)
     .execution_options(populate_existing=True)
 )
-_OF = select(Conversation.id).join(Turn).where(*_OWN)
+_OF = select(Conversation.id, Conversation.mode).join(Turn).where(*_OWN)
 _SIDES = (
-    select(Response.slot, Response.id, Response.snapshot, Response.sampling, Response.seed, Snapshot.place)
+    select(
+        Response.slot, Response.id, Response.snapshot, Response.sampling, Response.seed, Response.finished_at,
+        Snapshot.place,
+    )
     .outerjoin(Snapshot, Snapshot.name == Response.snapshot)
     .where(Response.turn_id == bindparam("turn"), Response.slot != "edit")
     .order_by(Response.slot)
-)
+)  # fmt: skip
 _DRAWN = insert(Response)
 _STEP = update(Turn).where(Turn.id == bindparam("turn"), Turn.state == bindparam("start")).values(state=bindparam("to"))
 _LEAVE = (
@@ -63,6 +67,13 @@ _STANDS_NO_LONGER = update(Judgment).where(*_MINE, Judgment.stands).values(stand
 def question_of(mode: Mode) -> Question:
     """What is asked about two answers in a mode."""
     return "more_harmful" if mode == "red_team" else "more_helpful"
+
+
+def looked_for(claimed: int | None, since: float) -> int:
+    """Milliseconds from the sight of both answers to a click: what the browser says, but no more than have passed here
+    since they could be seen (seconds since the epoch), and that where it says nothing."""
+    passed = round(1000 * min(max(0.0, time.time() - since), LONGEST_LOOK))
+    return passed if claimed is None else min(claimed, passed)
 
 
 class OwnConversations:
@@ -100,11 +111,12 @@ class OwnConversations:
             raise Conflict("the conversation is over", thread_of(self._session, row))
         return row
 
-    def _of(self, turn_id: int) -> str:
-        found: str | None = self._session.scalar(_OF, {"me": self._principal.worker_id, "turn": turn_id})
+    def _of(self, turn_id: int) -> tuple[str, Mode]:
+        """The conversation that a turn belongs to, and what it is for."""
+        found = self._session.execute(_OF, {"me": self._principal.worker_id, "turn": turn_id}).one_or_none()
         if found is None:
             raise NotFound(f"no turn {turn_id}")
-        return found
+        return found.id, found.mode
 
     def _chosen(self, turn_id: int) -> Response:
         """The answer that the turn goes on with, as the model wrote it."""
@@ -112,9 +124,10 @@ class OwnConversations:
         chosen = select(Response).join(Judgment, Judgment.chosen_id == Response.id).where(*mine)
         return self._session.scalars(chosen).one()
 
-    def _sides(self, turn_id: int) -> dict[Slot, int]:
-        """The ids of the two answers."""
-        return {row.slot: row.id for row in self._session.execute(_SIDES, {"turn": turn_id})}
+    def _sides(self, turn_id: int) -> tuple[dict[Slot, int], float]:
+        """The ids of the two answers, and when both were there."""
+        rows = self._session.execute(_SIDES, {"turn": turn_id}).all()
+        return {row.slot: row.id for row in rows}, max(row.finished_at for row in rows)
 
     def _plan(self, turn: TurnView, mode: Mode, dialogue: tuple[str, ...]) -> Plan:
         """Draw who answers the turn and with which seeds, in place of those of the attempt before."""
