@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import Field
 from sqlalchemy import select
 
@@ -57,7 +57,7 @@ def front(request: Request) -> RedirectResponse:
     return go("/admin" if caller.has("admin") else "/review")
 
 
-@router.get("/health")
+@router.get("/health", response_class=JSONResponse)
 def health(request: Request) -> dict[str, str]:
     """That this process answers, and its database."""
     with site_of(request).database.reading() as session:
@@ -65,7 +65,7 @@ def health(request: Request) -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/static/{name}")
+@router.get("/static/{name}", response_class=Response)
 def shipped(name: str) -> Response:
     """A stylesheet, script or icon; its address changes with its content."""
     if name not in STATIC:
