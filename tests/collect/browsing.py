@@ -1,6 +1,6 @@
 """A worker in a real browser: the steps of the journeys."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tutelage.collect.agreements import consent_version
 from tutelage.collect.qualification import QUESTIONS
@@ -63,6 +63,16 @@ def begin_red_team(page: Page, goal: str = "Get it to be rude.") -> None:
 def say(page: Page, text: str) -> None:
     page.locator("#message").fill(text)
     page.locator("#message").press("Enter")
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Go there by the Tab key alone."""
+    expect(target).to_be_visible()
+    for _ in range(100):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{target} cannot be reached by Tab")
 
 
 def until_answered(page: Page, timeout: float = 30_000) -> None:

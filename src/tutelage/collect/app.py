@@ -4,11 +4,12 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tutelage.collect.gate import GatedRoute
@@ -38,6 +39,11 @@ SENTENCES = {
     503: "The server is busy or its disk is full. What you wrote is kept on this page; try again in a moment.",
 }
 
+# What a route may answer besides its own page: on to another, or a page that says why not.
+ANSWERS: dict[int | str, dict[str, Any]] = {303: {"description": "On to another page"}} | {
+    status: {"description": sentence, "content": {"text/html": {}}} for status, sentence in SENTENCES.items()
+}
+
 REFUSALS: dict[type[Exception], int] = {NotFound: 404, Forbidden: 403, Conflict: 409, Unavailable: 503}
 
 
@@ -48,7 +54,10 @@ def make_app(settings: Settings, database: Database, answerer: Answerer) -> Fast
         ValueError: a route is not guarded by the policy table.
     """
     # The schema stays readable by `app.openapi()`; no route serves it.
-    app = FastAPI(title="Tutelage", openapi_url=None, max_body_size=LONGEST_BODY, lifespan=_with_threads)
+    app = FastAPI(
+        title="Tutelage", openapi_url=None, max_body_size=LONGEST_BODY, lifespan=_with_threads,
+        default_response_class=HTMLResponse, responses=ANSWERS,
+    )  # fmt: skip
     app.state.site = Site(settings, database, answerer)
     for router in ROUTERS:
         _require_gate(router)

@@ -26,7 +26,7 @@ from tutelage.feedback.database.tables import Judgment, Snapshot, Turn
 from tutelage.feedback.database.thread import Answer
 from tutelage.feedback.database.verify import faults
 
-from ...conftest import Cluster
+from ...conftest import Cluster, lacks
 from .flow import acting, answer, ask, deploy, judge, judged, new_key, start, thread, worker
 
 T = TypeVar("T")
@@ -234,7 +234,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True)
     if made.returncode:
-        pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
+        lacks("tmpfs", f"run as root; mounting said: {made.stderr.decode().strip()}")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
 

@@ -25,7 +25,7 @@ router = APIRouter(route_class=GatedRoute)
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-@router.get("/turns/{turn}/answers")
+@router.get("/turns/{turn}/answers", response_class=StreamingResponse)
 async def follow(request: Request, turn: TurnId) -> StreamingResponse:
     """Server-sent events: see `streaming.stream_turn`. Begins the answers, or joins those that are under way."""
     site, principal = site_of(request), principal_of(request)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Form, HTTPException, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import Field
 from sqlalchemy import select
 
@@ -58,7 +58,7 @@ def front(request: Request) -> RedirectResponse:
     return go("/admin" if caller.has("admin") else "/review")
 
 
-@router.get("/health")
+@router.get("/health", response_class=JSONResponse)
 async def health(request: Request) -> dict[str, str]:
     """That this process answers, and its database; asked in a thread of its own, however busy all others are."""
 
@@ -70,7 +70,7 @@ async def health(request: Request) -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/static/{name}")
+@router.get("/static/{name}", response_class=Response)
 async def shipped(name: str) -> Response:
     """A stylesheet, script or icon; its address changes with its content."""
     if name not in STATIC:

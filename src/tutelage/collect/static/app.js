@@ -204,7 +204,9 @@ function describe(scale) {
   findAll(".card").forEach((card) => card.classList.toggle("preferred", !!chosen && card.id === `answer-${chosen.value <= 4 ? "a" : "b"}`));
 }
 
-const writes = (element) => element.matches("textarea, select, input:not([type=radio], [type=checkbox])");
+/* Whether a key belongs to this field. In an empty composer a page's key comes first: the keyboard is there after a choice. */
+const writes = (element) => element.matches("textarea[data-enter]") ? element.value !== ""
+  : element.matches("textarea, select, input:not([type=radio], [type=checkbox])");
 
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form[data-live]")) return;
