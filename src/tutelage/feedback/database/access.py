@@ -275,6 +275,10 @@ class Access:
         """Sign a worker out everywhere; returns of how many logins."""
         return changed(self._session, delete(Login).where(Login.worker_id == worker_id))
 
+    def login_name(self, worker_id: str) -> str | None:
+        """What a worker signs in with; None: they come by a platform's link."""
+        return self._session.scalar(select(Credential.login).where(Credential.worker_id == worker_id))
+
     def set_password(self, worker_id: str, login: str, password: str) -> None:
         """Let a worker sign in by name and password.
 
