@@ -6,6 +6,7 @@ from tutelage.collect.agreements import consent_version
 from tutelage.collect.qualification import QUESTIONS
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.passwords import hash_password
 from tutelage.feedback.database.principal import Principal, principal_of
 from tutelage.feedback.database.tables import Role
 from tutelage.feedback.database.workers import Profile
@@ -98,7 +99,7 @@ def come_back(page: Page, database: Database, *roles: Role, login: str = "worker
     someone = make_account(database, *(roles or ("worker", "red_team_worker")))
     with database.writing() as session:
         access, profile = Access(session), Profile(session, someone)
-        access.set_password(someone.worker_id, login, PASSWORD)
+        access.set_password(someone.worker_id, login, hash_password(PASSWORD))
         profile.consent("helpful", consent_version("helpful"))
         profile.try_qualification("helpful", {}, 1.0, WRITING, passed=True)
         token = access.open_login(someone.worker_id)

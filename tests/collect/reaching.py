@@ -15,6 +15,7 @@ from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.others import OthersTurns
+from tutelage.feedback.database.passwords import hash_password
 from tutelage.feedback.database.principal import SYSTEM, Principal, principal_of
 from tutelage.feedback.database.ratings import Ratings
 from tutelage.feedback.database.tables import Role
@@ -52,7 +53,7 @@ class Stage:
         with self.database.writing() as session:
             access = Access(session)
             who = principal_of(session, access.redeem(access.invite(EVERYTHING)))
-            access.set_password(who.worker_id, login, PASSWORD)
+            access.set_password(who.worker_id, login, hash_password(PASSWORD))
             profile = Profile(session, who)
             for interface in ("helpful", "red_team"):
                 profile.consent(interface, consent_version(interface))

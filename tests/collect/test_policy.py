@@ -30,9 +30,11 @@ ROUTES = sorted(f"{method} {route.path}" for router in ROUTERS for route in rout
 IDS = {"conversation": "0" * 16, "turn": "1", "interface": "helpful", "token": "t", "name": "app.css", "file": "1"}
 
 PUBLIC = {"GET /", "GET /health", "GET /static/{name}", "GET /login", "POST /login", "POST /logout",
-          "GET /join/{token}", "POST /join/{token}", "GET /enter", "POST /enter"}  # fmt: skip
+          "GET /join/{token}", "POST /join/{token}", "GET /enter", "POST /enter", "GET /reset/{token}",
+          "POST /reset/{token}"}  # fmt: skip
+ACCOUNT = {route for route in ROUTES if route.split()[1].startswith("/account")}
 NEWCOMER = {"GET /consent/{interface}", "POST /consent/{interface}", "GET /guidelines/{interface}", "GET /paused",
-            "GET /messages", "POST /messages", "GET /code"}  # fmt: skip
+            "GET /messages", "POST /messages", "GET /code", *ACCOUNT}  # fmt: skip
 OWN = {"GET /talk/{conversation}", "GET /talk/{conversation}/end", "POST /talk/{conversation}/withdraw",
        "GET /start", "GET /qualification", "POST /qualification"}  # fmt: skip
 TALKING = {"POST /talk/practice", "POST /talk/{conversation}/message", "POST /talk/{conversation}/report",
@@ -54,8 +56,8 @@ MAY = {
     "not asked for red team": PUBLIC | NEWCOMER | OWN | TALKING | PAID,
     "red team": PUBLIC | NEWCOMER | OWN | TALKING | PAID | RED_TEAM,
     "paused": PUBLIC | NEWCOMER | OWN,
-    "reviewer": PUBLIC | REVIEW,
-    "admin": PUBLIC | ADMIN,
+    "reviewer": PUBLIC | ACCOUNT | REVIEW,
+    "admin": PUBLIC | ACCOUNT | ADMIN,
 }
 
 

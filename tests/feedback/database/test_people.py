@@ -13,7 +13,7 @@ from tutelage.feedback.database import access, once
 from tutelage.feedback.database.access import HOUR, LOCK_AFTER, Access, secret, sign_in, take_token
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.deployment import Deployment
-from tutelage.feedback.database.passwords import is_password
+from tutelage.feedback.database.passwords import hash_password, is_password
 from tutelage.feedback.database.planning import meetings
 from tutelage.feedback.database.principal import SYSTEM, Principal
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
@@ -97,12 +97,12 @@ def test_a_login_ends_and_dies_with_its_worker(database: Database) -> None:
 def test_passwords_are_hashed_and_guessing_is_locked(database: Database) -> None:
     me, other = worker(database), worker(database)
     with database.writing() as session:
-        Access(session).set_password(me.worker_id, "Ada ", PASSWORD)
+        Access(session).set_password(me.worker_id, "Ada ", hash_password(PASSWORD))
         assert PASSWORD not in session.get_one(Credential, me.worker_id).password_hash
         with pytest.raises(Conflict):
-            Access(session).set_password(other.worker_id, "ada", PASSWORD)
-        with pytest.raises(ValueError, match="12 to 128"):
-            Access(session).set_password(other.worker_id, "bea", "short")
+            Access(session).set_password(other.worker_id, "ada", hash_password(PASSWORD))
+    with pytest.raises(ValueError, match="12 to 128"):
+        hash_password("short")
     token = sign_in(database, "ADA", PASSWORD)
     assert token is not None
     assert principal(database, token) == me
@@ -126,7 +126,7 @@ def refusals(database: Database) -> dict[str, tuple[str, str]]:
     for login in ("ada", "bea"):
         someone = worker(database)
         with database.writing() as session:
-            Access(session).set_password(someone.worker_id, login, PASSWORD)
+            Access(session).set_password(someone.worker_id, login, hash_password(PASSWORD))
     with database.writing() as session:
         session.execute(update(Credential).where(Credential.login == "bea").values(locked_until=time.time() + 3600))
     sign_in(database, "nobody", PASSWORD)  # the audit chain begins but once
@@ -159,11 +159,11 @@ def test_a_password_that_is_changed_while_it_is_looked_at_lets_nobody_in(
 ) -> None:
     someone = worker(database)
     with database.writing() as session:
-        Access(session).set_password(someone.worker_id, "ada", PASSWORD)
+        Access(session).set_password(someone.worker_id, "ada", hash_password(PASSWORD))
 
     def slowly(password: str, stored: str | None) -> bool:
         with database.writing() as session:
-            Access(session).set_password(someone.worker_id, "ada", "another horse battery")
+            Access(session).set_password(someone.worker_id, "ada", hash_password("another horse battery"))
         return is_password(password, stored)
 
     monkeypatch.setattr(access, "is_password", slowly)

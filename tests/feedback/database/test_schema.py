@@ -12,6 +12,7 @@ from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.export import export
 from tutelage.feedback.database.files import read_comparisons_in
 from tutelage.feedback.database.others import OthersTurns
+from tutelage.feedback.database.passwords import hash_password
 from tutelage.feedback.database.ratings import Ratings
 from tutelage.feedback.database.reviews import Reviews
 from tutelage.feedback.database.schema import downgrade, require_schema, revision_of, revisions, upgrade
@@ -87,7 +88,7 @@ def fill(database: Database, judgments: int, folder: Path) -> None:
         access.invite(["worker"], key="secret")
         access.enter("prolific", "participant")
         access.open_login(other.worker_id)
-        access.set_password(other.worker_id, "other", "a long enough password")
+        access.set_password(other.worker_id, "other", hash_password("a long enough password"))
         take_token(session, "bucket", 5, 1)
         profile.consent("helpful", "1")
         profile.try_qualification("helpful", {}, 1.0, "a sample", None)

@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from tutelage.collect.deciding import decide
-from tutelage.collect.forms import Keyed, Reason, WorkerId
+from tutelage.collect.forms import Keyed, Reason, Sent, WorkerId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.site import site_of
@@ -18,6 +18,7 @@ from tutelage.feedback.database import overview
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.agreement import overlap
 from tutelage.feedback.database.audit import Audit
+from tutelage.feedback.database.credentials import reset_token
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.overview import Overview
 from tutelage.feedback.database.principal import Principal
@@ -108,6 +109,18 @@ def workers(request: Request, after: LastWorker | None = None) -> HTMLResponse:
 @router.get("/admin/workers/{worker}")
 def worker(request: Request, worker: WorkerId) -> HTMLResponse:
     """One worker, and what can be decided about them."""
+    return _worker(request, worker)
+
+
+@router.post("/admin/workers/{worker}/reset")
+def reset(request: Request, worker: WorkerId, form: Annotated[Sent, Form()]) -> HTMLResponse:
+    """Make a link by which a worker chooses another password; it is on this page and nowhere else."""
+    with site_of(request).database.writing() as session:
+        token = reset_token(session, worker, principal_of(request).worker_id)
+    return _worker(request, worker, f"{request.base_url}reset/{token}")
+
+
+def _worker(request: Request, worker: str, reset_link: str = "") -> HTMLResponse:
     with site_of(request).database.reading() as session:
         principal = principal_of(request)
         row = Workers(session, principal).get(worker)
@@ -115,7 +128,7 @@ def worker(request: Request, worker: WorkerId) -> HTMLResponse:
         exclusion = Reviews(session, principal).excluded("worker", worker)
         return page(
             request, "admin_worker.html.j2", worker=numbers, may_edit=row.may_edit, status_reason=row.status_reason,
-            exclusion=exclusion, roles=ROLES, statuses=STATUSES,
+            exclusion=exclusion, roles=ROLES, statuses=STATUSES, reset_link=reset_link,
         )  # fmt: skip
 
 

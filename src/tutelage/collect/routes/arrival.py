@@ -16,7 +16,7 @@ from tutelage.collect.pages import STATIC, go, page, static_file
 from tutelage.collect.security import cookie_name, safe_path, set_session_cookie
 from tutelage.collect.site import site_of
 from tutelage.feedback.database.access import LONGEST_LOGIN, Access, sign_in
-from tutelage.feedback.database.passwords import LONGEST, SHORTEST
+from tutelage.feedback.database.passwords import LONGEST, SHORTEST, hash_password
 from tutelage.feedback.database.principal import principal_of
 from tutelage.feedback.database.refusals import Conflict
 from tutelage.feedback.database.tables import Platform, Role
@@ -119,10 +119,11 @@ def ask_join(request: Request, token: str) -> HTMLResponse:
 def join(request: Request, token: str, form: Annotated[Joining, Form()]) -> Response:
     take(request, ARRIVE)
     try:
+        password_hash = hash_password(form.password)
         with site_of(request).database.writing() as session:
             access = Access(session)
             worker_id = access.redeem(token)
-            access.set_password(worker_id, form.login, form.password)
+            access.set_password(worker_id, form.login, password_hash)
             opened = access.open_login(worker_id)
     except Conflict:
         return _join_page(request, token, 409, form.login, "This name is taken. Choose another.")
