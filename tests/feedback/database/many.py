@@ -41,7 +41,7 @@ def collect(database: Database, judgments: int, workers: int = 5, seed: int = 0)
 
 
 def _chain(session: Session, judgments: list[dict[str, Any]]) -> None:
-    """The audit links of the judgments, as `Audit.append` would have made them one by one."""
+    """The audit links of the judgments, one by one, as made before links held a digest of what was judged."""
     audit = Audit(session)
     head = audit._held_head()
     links = []

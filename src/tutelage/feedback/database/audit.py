@@ -119,7 +119,7 @@ def judgment_details(session: Session, row: Judgment) -> dict[str, str]:
     return details
 
 
-def with_what_it_is_about(judgments: Select[Any]) -> Select[Any]:
+def with_what_it_is_about(judgments: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """Judgments with the columns of `about_digest` behind their own; null where a judgment was undone."""
     chosen, other = aliased(Response), aliased(Response)
     return (
@@ -136,7 +136,7 @@ _ABOUT = (Conversation.id, Conversation.worker_id, Conversation.mode, Conversati
 _ONE = with_what_it_is_about(select(Judgment.id)).where(Judgment.id == bindparam("judgment"))
 
 
-def about_digest(row: Row[Any]) -> str:
+def about_digest(row: Row[*tuple[Any, ...]]) -> str:
     """SHA-256 of what was judged: whose conversation and what for, the place in it, the message, and both answers."""
     return hashlib.sha256(json.dumps(list(row[-len(_ABOUT) - 4 :])).encode()).hexdigest()
 

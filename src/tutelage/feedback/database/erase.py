@@ -107,7 +107,7 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
     return counts
 
 
-def _about(worker_id: str, conversations: Select[tuple[str]], turns: Select[tuple[int]]) -> ColumnElement[bool]:
+def _about(worker_id: str, conversations: Select[str], turns: Select[int]) -> ColumnElement[bool]:
     """The links about a worker, their conversations or turns."""
     return or_(
         AuditEntry.subject == f"worker {worker_id}",
