@@ -14,10 +14,8 @@ from tutelage.collect.qualification import QUESTIONS
 from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
-from tutelage.feedback.database.others import OthersTurns
 from tutelage.feedback.database.passwords import hash_password
 from tutelage.feedback.database.principal import SYSTEM, Principal, principal_of
-from tutelage.feedback.database.ratings import Ratings
 from tutelage.feedback.database.tables import Role
 from tutelage.feedback.database.thread import Answer
 from tutelage.feedback.database.workers import Profile, Workers
@@ -91,23 +89,19 @@ class Stage:
         self.parts["conversation"], self.parts["turn"] = self.talk(other, "ended", mode)
         return other
 
-    def given(self, purpose: Any, judged: bool = False) -> None:
+    def given(self, door: str, form: Mapping[str, Any], judged: bool = False) -> None:
         """A turn of somebody else, given to be judged blind."""
         self.others()
-        with self.database.writing() as session:
-            others = OthersTurns(session, self.me, purpose)
-            turn = others.next(*(["random"] if purpose == "review" else []))
-            assert turn
-            self.parts["turn"] = turn.turn_id
-            if judged:
-                others.judge(turn.turn_id, "a", 2, key=self.key())
+        self.person.send(door, **form)
+        self.parts["turn"] = int(self.person.path.rpartition("/")[2])
+        if judged:
+            self.person.send(f"{self.person.path}/judgment", position=2)
 
     def unrated(self) -> None:
         self.others()
-        with self.database.writing() as session:
-            thread = Ratings(session, self.me).next()
-            assert thread
-            self.parts["conversation"] = thread.id
+        found = re.search(r'action="/rate/(\w+)"', self.person.open("/rate").text)
+        assert found
+        self.parts["conversation"] = found[1]
 
     def sample(self) -> None:
         """Writing of somebody else that waits for a decision."""
@@ -141,8 +135,16 @@ def _mine(upto: str) -> Prepare:
     return lambda stage: stage.mine(upto)
 
 
-def _given(purpose: str, judged: bool = False) -> Prepare:
-    return lambda stage: stage.given(purpose, judged)
+def _second_opinion(stage: Stage) -> None:
+    stage.given("/overlap/helpful", {})
+
+
+def _spot_check(stage: Stage) -> None:
+    stage.given("/review/next", {"reason": "random"})
+
+
+def _checked(stage: Stage) -> None:
+    stage.given("/review/next", {"reason": "random"}, judged=True)
 
 
 _others: Prepare = Stage.others
@@ -201,15 +203,15 @@ REACHED: dict[str, tuple[Prepare, Mapping[str, Any], int]] = {
     "POST /rate/{conversation}": (Stage.unrated, {"key": "", "rating": 2}, 303),
     "POST /overlap/helpful": (_others, {}, 303),
     "POST /overlap/red-team": (lambda stage: stage.others("red_team"), {}, 303),
-    "GET /overlap/turns/{turn}": (_given("overlap"), {}, 200),
-    "POST /overlap/turns/{turn}/judgment": (_given("overlap"), {"key": "", "position": 7}, 303),
-    "POST /overlap/turns/{turn}/skip": (_given("overlap"), _keyed, 303),
+    "GET /overlap/turns/{turn}": (_second_opinion, {}, 200),
+    "POST /overlap/turns/{turn}/judgment": (_second_opinion, {"key": "", "position": 7}, 303),
+    "POST /overlap/turns/{turn}/skip": (_second_opinion, _keyed, 303),
     "GET /review": (Stage.sample, {}, 200),
     "POST /review/next": (_others, {"reason": "random"}, 303),
-    "GET /review/turns/{turn}": (_given("review"), {}, 200),
-    "POST /review/turns/{turn}/judgment": (_given("review"), {"key": "", "position": 7}, 303),
+    "GET /review/turns/{turn}": (_spot_check, {}, 200),
+    "POST /review/turns/{turn}/judgment": (_spot_check, {"key": "", "position": 7}, 303),
     "POST /review/turns/{turn}/verdict": (
-        _given("review", judged=True), {"key": "", "writing": "good", "judging": "good"}, 303,
+        _checked, {"key": "", "writing": "good", "judging": "good"}, 303,
     ),
     "GET /review/conversations/{conversation}": (_others, {}, 200),
     "POST /review/samples/{sample}": (Stage.sample, {"key": "", "passed": "true"}, 303),

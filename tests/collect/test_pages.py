@@ -1,15 +1,22 @@
 """Every page as a checker of accessibility sees it, and as hostile text would like to have it."""
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
+from tutelage.feedback.database.access import Access
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
-from tutelage.feedback.database.principal import principal_of
+from tutelage.feedback.database.principal import Principal, principal_of
 from tutelage.feedback.database.tables import Worker
+from tutelage.feedback.database.thread import Answer
 from tutelage.feedback.database.workers import Profile
+from tutelage.report.page import write_report
 
 from . import browsing
 from .conftest import BOTH_AT_LENGTH
@@ -108,12 +115,13 @@ def test_no_page_is_barred_to_anyone(everyone: Page, database: Database, scheme:
     assert found == []
 
 
-HARM = """() => {
+HARM = """(within) => {
   const made = "script, iframe, object, embed, base, svg, img, video, audio, math, style, meta[http-equiv], dialog, " +
     "template, [style], [onerror], [onload], [onfocus], [onclick], [ontoggle]";
   const links = [...document.querySelectorAll(".text a[href]")];
   const bad = links.filter((a) => !/^https?:/.test(a.href) || !a.rel.includes("noopener"));
-  return [...document.querySelectorAll(made)].filter((one) => !one.nonce).concat(bad).map((one) => one.outerHTML);
+  const found = [...document.querySelector(within).querySelectorAll(made)].filter((one) => !one.nonce);
+  return found.concat(bad).map((one) => one.outerHTML);
 }"""
 
 
@@ -121,51 +129,101 @@ def test_there_are_a_hundred_payloads() -> None:
     assert len(set(PAYLOADS)) >= 100
 
 
-def test_hostile_text_does_nothing_on_any_page(everyone: Page, database: Database, answerer: Scripted) -> None:
-    """From models and workers, on the pages of workers, reviewers and admins. The fixture `page` fails at a dialog and
-    at any request that leaves the app; what a payload would have made is looked for in the page."""
+def converse_in_payloads(database: Database, who: Principal) -> str:
+    """A conversation with a turn for each payload, as message and as both answers; returns its id."""
+    with database.writing() as session:
+        own = Conversations(session, who)
+        talk = own.start("helpful", key="payloads")
+        for number, payload in enumerate(PAYLOADS):
+            turn = own.ask(talk, payload, key=f"ask {number}")
+            plan = own.claim(turn)
+            assert plan
+            both = Answer(payload, "stop"), Answer(PAYLOADS[-1 - number], "stop")
+            own.answers_finished(turn, plan.attempt, both)
+            own.judge(turn, "ab"[number % 2], 3, key=f"judge {number}")  # type: ignore[arg-type]
+    return talk
+
+
+def streamed(payloads: Sequence[str]) -> str:
+    """Server-sent events that bring the page a payload each on both sides."""
+    return "".join(f"event: more\ndata: {json.dumps({'a': one, 'b': one})}\n\n" for one in payloads)
+
+
+def report_of(payloads: Sequence[str], path: Path) -> str:
+    """A run's report whose samples are these texts."""
+    samples = [
+        {"kind": one, "prompt": [{"role": "human", "text": one}], "base": {"text": one}, "final": {"text": one}}
+        for one in payloads
+    ]
+    write_report({"name": "hostile", "samples": samples}, path)
+    return path.read_text(encoding="utf-8")
+
+
+def test_hostile_text_does_nothing_on_any_page(
+    everyone: Page, database: Database, answerer: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From models and workers, on the pages of workers, reviewers and admins, and in a report: every payload in an
+    element of its own on each of them. The fixture `page` fails at a dialog and at any request that leaves the app;
+    what a payload would have made is looked for in the page, and what the content policy had to stop was not escaped.
+    """
+    monkeypatch.setattr("tutelage.collect.routes.review.SHOWN", len(PAYLOADS))
+    monkeypatch.setattr("tutelage.feedback.database.overview.PAGE", len(PAYLOADS))
     page = everyone
     with database.reading() as session:
         me = principal_of(session, page.locator(".who").inner_text())
     refused: list[str] = []
     page.on("console", lambda message: refused.append(message.text) if "Content Security" in message.text else None)
-    everything = "\n\n".join(PAYLOADS)
-    answers = (everything, "\n\n".join(reversed(PAYLOADS)))
-    answerer.texts = (" ".join(PAYLOADS[:12]), " ".join(PAYLOADS[12:24]))
     other = browsing.make_account(database, *ROLES)
-    talk, _ = converse(database, other, everything, answers)
-    mine, _ = converse(database, me, everything, answers)
+    talk, mine = converse_in_payloads(database, other), converse_in_payloads(database, me)
     with database.writing() as session:
-        own = Conversations(session, other)
-        own.report(talk, "other", everything[:5000], key="report")
-        own.end(talk, rating=1, comment=everything[:5000], key="end")
-        Profile(session, other).try_qualification("helpful", {}, 1.0, everything[:5000], passed=None)
+        own, access, profile = Conversations(session, other), Access(session), Profile(session, other)
+        for number, payload in enumerate(PAYLOADS):
+            own.report(talk, "other", payload, key=f"report {number}")
+            access.invite(("worker",), note=payload)
+            profile.try_qualification("helpful", {}, 1.0, payload, passed=None)
+        own.end(talk, rating=1, comment="\n\n".join(PAYLOADS)[:5000], key="end")
 
-    def look() -> None:
-        hostile = page.evaluate(HARM)
+    def look(elements: str = "", of_each: int = 1, within: str = "html") -> None:
+        if elements:
+            expect(page.locator(elements)).to_have_count(of_each * len(PAYLOADS))
+        hostile = page.evaluate(HARM, within)
         assert hostile == [], page.url
 
+    page.goto(f"/talk/{mine}")
+    look(".said.human .text")
+    look(".said.assistant .text")
+    page.goto("/rate")
+    look(".said .text", of_each=2)
+    page.goto(f"/review/conversations/{talk}")
+    look(".card .text", of_each=2)
+    page.goto("/review")
+    look("article .text.raw")
+    look('li [dir="auto"]')
+    page.get_by_role("button", name="Next one").first.click()
+    look()
+    page.goto("/admin/invites")
+    look("tbody tr")
+    for path in ("/home", "/messages", f"/admin/workers/{other.worker_id}", "/admin/audit"):
+        page.goto(path)
+        look()
+    page.route("**/report", lambda route: route.fulfill(body=report_of(PAYLOADS, tmp_path / "report.html")))
+    page.goto("/report")
+    look("article.sample", within="body")  # its head has a style of its own
+
+    page.route("**/answers", lambda route: route.fulfill(body=streamed(PAYLOADS), content_type="text/event-stream"))
     browsing.begin(page)
-    page.locator("#message").fill(everything)
-    page.keyboard.press("Enter")
+    browsing.say(page, "Hello")
+    expect(page.locator("#answer-b .text")).to_contain_text(PAYLOADS[-1])
+    look()
+    page.unroute("**/answers")
+    answerer.texts = (" ".join(PAYLOADS[:12]), " ".join(PAYLOADS[12:24]))
+    page.reload()
     expect(page.locator("#answer-a .text")).to_contain_text("alert(1)")
     look()
     browsing.until_answered(page)
     look()
     page.goto(f"/talk/{mine}")
-    expect(page.locator(".said.assistant .text")).to_contain_text("alert(1)")
-    look()
     page.get_by_role("button", name="Take the choice back").click()
     browsing.until_answered(page)
     look()
-    page.goto("/rate")
-    look()
-    page.goto("/review")
-    page.get_by_role("button", name="Next one").first.click()
-    look()
-    page.goto(f"/review/conversations/{talk}")
-    look()
-    for path in ("/review", "/home", "/messages", f"/admin/workers/{other.worker_id}", "/admin/audit"):
-        page.goto(path)
-        look()
     assert refused == []

@@ -1,7 +1,9 @@
-"""A turn as a machine: whatever two tabs and a failing model do in whatever order, the database keeps its word."""
+"""A turn as a machine: whatever two tabs, a reviewer and a failing model do in whatever order, the database keeps its
+word to both people."""
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,34 +13,39 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tutelage.feedback.database.connection import Database
+from tutelage.feedback.database.others import OthersTurns
 from tutelage.feedback.database.planning import Plan
 from tutelage.feedback.database.refusals import Conflict
+from tutelage.feedback.database.reviews import Reviews
 from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.thread import Answer, Choice, TurnView, dialogue_of
 from tutelage.feedback.database.verify import faults
 
+from ...conftest import new_postgresql
 from .flow import acting, deploy, new_key, start, thread, worker
 
 SIDES, STRENGTHS = st.sampled_from("ab"), st.integers(1, 4)
 
 
 class Turns(RuleBasedStateMachine):
-    """One worker with two tabs: any tab may do anything at any time; a model that may fail or come too late.
+    """Two actors. A worker with two tabs: a tab acts on the turn that it saw last, which may be long past (`views`); a
+    model that may fail or come too late. And a reviewer, who reads along and judges finished turns blind.
 
-    `expected` is what the worker was told last of each turn: its state and choice.
+    `expected` is what the worker was told last of each turn: its state and choice; `reviewed` is what the reviewer was.
     """
 
-    template: ClassVar[str]
+    opened: ClassVar[Callable[[Path], Database]]
     plans = Bundle("plans")
+    views = Bundle("views")
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.mkdtemp()
-        shutil.copy(self.template, Path(self.folder) / "feedback.db")
-        self.database = Database(str(Path(self.folder) / "feedback.db"))
-        deploy(self.database)
-        self.me = worker(self.database)
+        self.database = type(self).opened(Path(self.folder))
+        self.me, self.reviewer = worker(self.database), worker(self.database, "reviewer")
         self.chat = start(self.database, self.me)
+        self.given: int | None = None
+        self.reviewed: dict[int, Choice] = {}
         self.expected: list[tuple[TurnState, Choice | None]] = []
         self.over = False
         self.keys: list[tuple[str, int, str, int, int]] = []
@@ -109,18 +116,26 @@ class Turns(RuleBasedStateMachine):
             self.expected[ordinal - 1] = (TurnState.ASKED, None)
 
     @precondition(lambda self: self.expected)
-    @rule(side=SIDES, strength=STRENGTHS)
-    def judge(self, side: str, strength: int) -> None:
-        turn, key = self.last(), new_key()
+    @rule(target=views)
+    def look(self) -> int:
+        return self.last().id
+
+    def is_last(self, view: int) -> bool:
+        return view == self.last().id
+
+    @rule(view=views, side=SIDES, strength=STRENGTHS)
+    def judge(self, view: int, side: str, strength: int) -> None:
+        key, current = new_key(), self.is_last(view)
         try:
             with acting(self.database, self.me) as mine:
-                number = mine.judge(turn.id, side, strength, key=key)  # type: ignore[arg-type]
+                number = mine.judge(view, side, strength, key=key)  # type: ignore[arg-type]
+            assert current
             assert self.expected[-1][0] == TurnState.ANSWERED
             assert not self.over
             self.expected[-1] = (TurnState.JUDGED, Choice(side, strength, False, None))  # type: ignore[arg-type]
-            self.keys.append((key, turn.id, side, strength, number))
+            self.keys.append((key, view, side, strength, number))
         except Conflict:
-            assert self.over or self.expected[-1][0] != TurnState.ANSWERED
+            assert self.over or not current or self.expected[-1][0] != TurnState.ANSWERED
 
     @precondition(lambda self: self.keys)
     @rule(data=st.data())
@@ -129,25 +144,23 @@ class Turns(RuleBasedStateMachine):
         with acting(self.database, self.me) as mine:
             assert mine.judge(turn, side, strength, key=key) == number  # type: ignore[arg-type]
 
-    @precondition(lambda self: self.expected)
-    @rule()
-    def undo(self) -> None:
-        may = self.expected[-1][0] == TurnState.JUDGED and not self.over
+    @rule(view=views)
+    def undo(self, view: int) -> None:
+        may = self.is_last(view) and self.expected[-1][0] == TurnState.JUDGED and not self.over
         try:
             with acting(self.database, self.me) as mine:
-                mine.undo(self.last().id, key=new_key())
+                mine.undo(view, key=new_key())
             assert may
             self.expected[-1] = (TurnState.ANSWERED, None)
         except Conflict:
             assert not may
 
-    @precondition(lambda self: self.expected)
-    @rule()
-    def skip(self) -> None:
-        may = self.expected[-1][0] not in (TurnState.JUDGED, TurnState.SKIPPED) and not self.over
+    @rule(view=views)
+    def skip(self, view: int) -> None:
+        may = self.is_last(view) and self.expected[-1][0] not in (TurnState.JUDGED, TurnState.SKIPPED) and not self.over
         try:
             with acting(self.database, self.me) as mine:
-                mine.skip(self.last().id, key=new_key())
+                mine.skip(view, key=new_key())
             assert may
             self.expected[-1] = (TurnState.SKIPPED, None)
         except Conflict:
@@ -164,6 +177,42 @@ class Turns(RuleBasedStateMachine):
             for state, choice in self.expected
         ]
 
+    def finished(self) -> set[int]:
+        """The turns that the reviewer may be given, or was."""
+        ended = (self.over and self.turns) or ()
+        return {turn.id for turn in ended if turn.state == TurnState.JUDGED}
+
+    @rule()
+    def review_next(self) -> None:
+        """A turn that was begun on is given again; of one that was judged nothing is left to give."""
+        with self.database.writing() as session:
+            turn = OthersTurns(session, self.reviewer, "review").next("random", conversation=self.chat)
+        left = self.finished() - self.reviewed.keys()
+        assert (turn is None) == (not left)
+        if turn is not None:
+            assert turn.turn_id in left
+            assert self.given in (None, turn.turn_id)
+            self.given = turn.turn_id
+
+    @precondition(lambda self: self.given or self.reviewed)
+    @rule(side=SIDES, strength=STRENGTHS)
+    def review(self, side: str, strength: int) -> None:
+        """From either of the reviewer's tabs: the first choice stands, another one is refused."""
+        turn = self.given or max(self.reviewed)
+        try:
+            with self.database.writing() as session:
+                OthersTurns(session, self.reviewer, "review").judge(turn, side, strength, key=new_key())  # type: ignore[arg-type]
+            assert self.given
+            self.reviewed[turn], self.given = Choice(side, strength, False, None), None  # type: ignore[arg-type]
+        except Conflict:
+            assert not self.given
+
+    @invariant()
+    def the_reviewer_sees_what_they_have_judged_and_no_other_choice(self) -> None:
+        with self.database.reading() as session:
+            _, seen = Reviews(session, self.reviewer).thread(self.chat)
+        assert {turn.id for turn in seen.turns if turn.choice} == self.reviewed.keys()
+
     @invariant()
     def what_is_shown_is_what_was_told(self) -> None:
         seen = thread(self.database, self.me, self.chat)
@@ -174,12 +223,34 @@ class Turns(RuleBasedStateMachine):
                 assert turn.answers is not None
 
 
-@pytest.mark.parametrize(("runs", "steps"), [(8, 20), pytest.param(500, 50, marks=pytest.mark.hard)])
-def test_the_turn_keeps_its_word(sqlite_template: str, runs: int, steps: int) -> None:
-    Turns.template = sqlite_template
+def run(runs: int, steps: int) -> None:
     run_state_machine_as_test(
         Turns,
         settings=settings(
             max_examples=runs, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+@pytest.mark.parametrize(("runs", "steps"), [(8, 20), pytest.param(500, 50, marks=pytest.mark.hard)])
+def test_the_turn_keeps_its_word(sqlite_template: str, runs: int, steps: int) -> None:
+    def opened(folder: Path) -> Database:
+        database = Database(str(shutil.copy(sqlite_template, folder / "feedback.db")))
+        deploy(database)
+        return database
+
+    Turns.opened = staticmethod(opened)  # type: ignore[assignment]
+    run(runs, steps)
+
+
+@pytest.mark.parametrize(("runs", "steps"), [(3, 20), pytest.param(50, 50, marks=pytest.mark.hard)])
+def test_the_turn_keeps_its_word_on_postgresql(
+    postgresql: str, postgresql_template: str, runs: int, steps: int
+) -> None:
+    """All runs in one database, each with people of its own."""
+    with new_postgresql(postgresql, postgresql_template) as url:
+        first = Database(url)
+        deploy(first)
+        first.close()
+        Turns.opened = staticmethod(lambda _: Database(url))  # type: ignore[assignment]
+        run(runs, steps)
