@@ -11,12 +11,15 @@ from fastapi import FastAPI
 from tutelage.collect.agreements import consent_version
 from tutelage.collect.handoff import handoff_key
 from tutelage.collect.qualification import QUESTIONS
-from tutelage.feedback.database.access import Access
+from tutelage.corpus.records import comparison_to_record, json_line
+from tutelage.dialogue import Comparison, Prompt, Response
+from tutelage.feedback.database.access import Access, token_hash
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.conversations import Conversations
+from tutelage.feedback.database.credentials import reset_token
 from tutelage.feedback.database.passwords import hash_password
 from tutelage.feedback.database.principal import SYSTEM, Principal, principal_of
-from tutelage.feedback.database.tables import Role
+from tutelage.feedback.database.tables import Import, ImportedComparison, Role
 from tutelage.feedback.database.thread import Answer
 from tutelage.feedback.database.workers import Profile, Workers
 
@@ -119,6 +122,24 @@ class Stage:
     def invited(self) -> None:
         self.parts["token"] = new_invite(self.database, "worker")
 
+    def open_invite(self) -> None:
+        self.parts["invite"] = token_hash(new_invite(self.database, "worker"))
+
+    def reset(self) -> None:
+        """A link by which somebody else may choose another password."""
+        other = self.others()
+        with self.database.writing() as session:
+            self.parts["token"] = reset_token(session, other.worker_id, "a test")
+
+    def imported(self) -> None:
+        row = comparison_to_record(Comparison(Prompt.from_turns("why?"), Response("so"), Response("no"), "helpful"))
+        with self.database.writing() as session:
+            file = Import(name="a file", sha256=self.key(), rows=1)
+            session.add(file)
+            session.flush()
+            session.add(ImportedComparison(import_id=file.id, number=1, kind="helpful", record=json_line(row)))
+            self.parts["file"] = file.id
+
     def nobody(self) -> None:
         """Somebody who is not signed in."""
         self.person.client.cookies.clear()
@@ -167,6 +188,11 @@ REACHED: dict[str, tuple[Prepare, Mapping[str, Any], int]] = {
         {"platform": "prolific", "participant": "p{number}", "study": "s", "link_key": "{link_key}"},
         303,
     ),
+    "GET /reset/{token}": (Stage.reset, {}, 200),
+    "POST /reset/{token}": (Stage.reset, {"better": "another fine phrase"}, 303),
+    "GET /account": (_nothing, {}, 200),
+    "POST /account/password": (_nothing, {"password": PASSWORD, "better": "another fine phrase"}, 303),
+    "POST /account/sign-outs": (_nothing, {}, 303),
     "GET /consent/{interface}": (_nothing, {}, 200),
     "POST /consent/{interface}": (_nothing, {"version": consent_version("helpful")}, 303),
     "GET /guidelines/{interface}": (_nothing, {}, 200),
@@ -223,10 +249,14 @@ REACHED: dict[str, tuple[Prepare, Mapping[str, Any], int]] = {
     "POST /admin/workers/{worker}/status": (_others, {**_why, "status": "paused"}, 303),
     "POST /admin/workers/{worker}/message": (_others, {"key": "", "text": "well done"}, 303),
     "POST /admin/workers/{worker}/exclusion": (_others, {**_why, "excluded": "true"}, 303),
+    "POST /admin/workers/{worker}/reset": (_others, {}, 200),
     "GET /admin/deployment": (_nothing, {}, 200),
     "POST /admin/deployment/{snapshot:path}": (_nothing, {**_why, "weight": 2}, 303),
     "GET /admin/invites": (_nothing, {}, 200),
     "POST /admin/invites": (_nothing, {"key": "", "roles": ["worker"]}, 200),
+    "POST /admin/invites/closing": (Stage.open_invite, {"key": "", "invite": "{invite}"}, 303),
+    "GET /admin/imports": (Stage.imported, {}, 200),
+    "GET /admin/imports/{file}": (Stage.imported, {}, 200),
     "GET /admin/exports": (_nothing, {}, 200),
     "POST /admin/exports": (_nothing, {}, 200),
     "GET /admin/audit": (_nothing, {}, 200),
