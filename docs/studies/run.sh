@@ -8,7 +8,7 @@ both="$helpful --harmless hh-rlhf-harmless-test"
 
 # Linear probes of the frozen base
 probes="--pooling mean --seeds 10 --probe"
-tutelage study size $helpful $probes 0.3 1 3 10 --layers 16 --sizes 100 200 400 800 1196 --out $pages
+tutelage study size $helpful $probes 0.3 1 3 10 --layers 4 16 --sizes 100 200 400 800 1196 --out $pages
 tutelage study mixture $both $probes 1 3 10 --layers 16 --out $pages
 tutelage study weight $both $probes 1 3 10 --layers 16 --out $pages
 tutelage study agreement $both $probes 1 3 10 --layers 16 --out $pages

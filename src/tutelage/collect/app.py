@@ -40,8 +40,9 @@ SENTENCES = {
 }
 
 # What a route may answer besides its own page: on to another, or a page that says why not.
-ANSWERS: dict[int | str, dict[str, Any]] = {303: {"description": "On to another page"}} | {
-    status: {"description": sentence, "content": {"text/html": {}}} for status, sentence in SENTENCES.items()
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    303: {"description": "On to another page"},
+    **{status: {"description": said, "content": {"text/html": {}}} for status, said in SENTENCES.items()},
 }
 
 REFUSALS: dict[type[Exception], int] = {NotFound: 404, Forbidden: 403, Conflict: 409, Unavailable: 503}
