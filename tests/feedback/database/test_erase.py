@@ -13,6 +13,7 @@ from tutelage.feedback.database.connection import Database, _prepare_sqlite
 from tutelage.feedback.database.conversations import Conversations
 from tutelage.feedback.database.erase import erase
 from tutelage.feedback.database.principal import SYSTEM, Principal, principal_of
+from tutelage.feedback.database.ratings import Ratings
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.reviews import Reviews
 from tutelage.feedback.database.tables import AuditEntry, Base
@@ -125,8 +126,14 @@ def test_nothing_is_decided_about_who_was_erased(database: Database) -> None:
 
 def test_who_was_looked_up_before_the_erasure_writes_nothing_after_it(database: Database) -> None:
     deploy(database)
-    me = worker(database)
+    me, other = worker(database), worker(database)
+    mine, theirs = start(database, me), start(database, other)
+    end(database, other, theirs)
     erase(database, me.worker_id)
+    with database.writing() as session, pytest.raises(NotFound):
+        Conversations(session, me).ask(mine, f"I am {NAME}", key=new_key())
+    with database.writing() as session, pytest.raises(NotFound):
+        Ratings(session, me).rate(theirs, 1, f"I am {NAME}", key=new_key())
     with database.writing() as session, pytest.raises(NotFound):
         Conversations(session, me).start("helpful", key=new_key())
     with database.writing() as session, pytest.raises(NotFound):

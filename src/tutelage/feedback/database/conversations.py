@@ -16,6 +16,7 @@ from tutelage.feedback.database.connection import changed
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.own import UNJUDGED, OwnConversations, looked_for
 from tutelage.feedback.database.planning import Plan, may_compare
+from tutelage.feedback.database.principal import require_not_erased
 from tutelage.feedback.database.ratings import require_scores
 from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, Unavailable
 from tutelage.feedback.database.states import ConversationState, TurnState
@@ -81,6 +82,7 @@ class Conversations(OwnConversations):
         request = ("start", mode, aim, list(categories))
 
         def act() -> str:
+            require_not_erased(self._session, self._principal)
             row = Conversation(
                 worker_id=self._principal.worker_id,
                 mode=mode,

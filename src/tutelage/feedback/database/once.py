@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.connection import changed, insert_new
-from tutelage.feedback.database.principal import Principal, require_not_erased
+from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict
 from tutelage.feedback.database.tables import Answered
 
@@ -35,11 +35,9 @@ def once(session: Session, principal: Principal, key: str, request: tuple[object
     Raises:
         ValueError: an empty or over-long key, or one with other characters than printable ASCII.
         Conflict: the key was used for another request.
-        NotFound: the principal was erased meanwhile.
     """
     if not 0 < len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
         raise ValueError(f"an idempotency key has 1 to {LONGEST_KEY} plain characters")
-    require_not_erased(session, principal)
     fingerprint = hashlib.sha256(json.dumps(request).encode()).hexdigest()
     if not insert_new(session, Answered, principal=principal.worker_id, key=key, fingerprint=fingerprint):
         stored = session.get_one(Answered, (principal.worker_id, key))

@@ -48,7 +48,7 @@ _STATUS = select(Worker.status).where(Worker.id == bindparam("me")).with_for_upd
 
 
 def require_not_erased(session: Session, principal: Principal) -> None:
-    """For whoever is about to write: no erasure comes between this and the commit.
+    """For what needs no row of the worker's own that an erasure deletes: none comes between this and the commit.
 
     Raises:
         NotFound: the worker was erased since they were looked up.

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from tutelage.feedback.database.connection import insert_new
 from tutelage.feedback.database.hours import worked
 from tutelage.feedback.database.once import once
-from tutelage.feedback.database.principal import Principal
+from tutelage.feedback.database.principal import Principal, require_not_erased
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.states import ConversationState
 from tutelage.feedback.database.tables import Assignment, Conversation, Rating, Reading, Turn
@@ -79,6 +79,7 @@ class Ratings:
         words = written(comment, "the comment", LONGEST_COMMENT) if comment.strip() else ""
 
         def act() -> int:
+            require_not_erased(self._session, self._principal)
             found = self._session.get(Conversation, conversation_id)
             me = self._principal.worker_id
             if found is None or found.worker_id == me or not _is_rated(found):
