@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import ClassVar
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from tutelage.dialogue import Side
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.others import OthersTurns
 from tutelage.feedback.database.planning import Plan
@@ -22,7 +24,7 @@ from tutelage.feedback.database.thread import Answer, Choice, TurnView, dialogue
 from tutelage.feedback.database.verify import faults
 
 from ...conftest import new_postgresql
-from .flow import acting, deploy, new_key, start, thread, worker
+from .flow import acting, deploy, judged, new_key, start, thread, worker
 
 SIDES, STRENGTHS = st.sampled_from("ab"), st.integers(1, 4)
 
@@ -115,6 +117,14 @@ class Turns(RuleBasedStateMachine):
             assert self.expected[ordinal - 1][0] == TurnState.ANSWERING
             self.expected[ordinal - 1] = (TurnState.ASKED, None)
 
+    @precondition(lambda self: self.settled() and not self.over)
+    @rule(target=views, side=SIDES, strength=STRENGTHS)
+    def go_on(self, side: Side, strength: int) -> int:
+        """A whole turn without mishap, so that conversations become long enough to be ended and reviewed."""
+        turn = judged(self.database, self.me, self.chat, side, strength)
+        self.expected.append((TurnState.JUDGED, Choice(side, strength, False, None)))
+        return turn
+
     @precondition(lambda self: self.expected)
     @rule(target=views)
     def look(self) -> int:
@@ -177,20 +187,21 @@ class Turns(RuleBasedStateMachine):
             for state, choice in self.expected
         ]
 
-    def finished(self) -> set[int]:
-        """The turns that the reviewer may be given, or was."""
-        ended = (self.over and self.turns) or ()
-        return {turn.id for turn in ended if turn.state == TurnState.JUDGED}
+    def left(self) -> set[int]:
+        """The turns that the reviewer may be given: a later one has told what those before it went on with."""
+        ended = self.turns if self.over else ()
+        told = max(self.reviewed, default=0)
+        return {turn.id for turn in ended if turn.state == TurnState.JUDGED and turn.id > told}
 
     @rule()
     def review_next(self) -> None:
         """A turn that was begun on is given again; of one that was judged nothing is left to give."""
         with self.database.writing() as session:
-            turn = OthersTurns(session, self.reviewer, "review").next("random", conversation=self.chat)
-        left = self.finished() - self.reviewed.keys()
-        assert (turn is None) == (not left)
+            others = OthersTurns(session, self.reviewer, "review", Random(0))
+            turn = others.next("random", conversation=self.chat)
+        assert (turn is None) == (not self.left())
         if turn is not None:
-            assert turn.turn_id in left
+            assert turn.turn_id in self.left()
             assert self.given in (None, turn.turn_id)
             self.given = turn.turn_id
 
