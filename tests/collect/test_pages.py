@@ -71,7 +71,7 @@ def test_no_page_is_barred_to_anyone(everyone: Page, database: Database, scheme:
         page.set_viewport_size(WHOLE)
 
     other = browsing.make_account(database, "worker")
-    for key in ("one", "two"):
+    for key in ("to be rated", "to be checked", "for a second opinion"):
         talk, _ = converse(database, other, "a question", ("one", "two"))
         with database.writing() as session:
             Conversations(session, other).end(talk, rating=2, key=key)

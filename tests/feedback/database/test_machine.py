@@ -198,7 +198,7 @@ class Turns(RuleBasedStateMachine):
         """A turn that was begun on is given again; of one that was judged nothing is left to give."""
         with self.database.writing() as session:
             others = OthersTurns(session, self.reviewer, "review", Random(0))
-            turn = others.next("random", conversation=self.chat)
+            turn = others.next(others.candidates(conversation=self.chat), conversation=self.chat)
         assert (turn is None) == (not self.left())
         if turn is not None:
             assert turn.turn_id in self.left()
