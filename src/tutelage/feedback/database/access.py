@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, select, update
+from sqlalchemy import BindParameter, ColumnElement, Double, bindparam, case, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database import once
@@ -61,23 +61,24 @@ def secret(session: Session, name: str) -> str:
 def take_token(session: Session, name: str, capacity: float, per_second: float) -> bool:
     """Take one token of a bucket that holds `capacity` and is refilled steadily; False where it is empty."""
     now = time.time()
-    bucket = session.scalar(_BUCKET, {"name": name})
-    if bucket is None:
-        insert_new(session, RateBucket, name=name, tokens=capacity, updated=now)
-        _forget_old(session, now)
-        once.forget_old(session)
-        bucket = session.scalars(_BUCKET, {"name": name}).one()
-    filled = min(capacity, bucket.tokens + max(0.0, now - bucket.updated) * per_second)
-    bucket.tokens, bucket.updated = (filled - 1 if filled >= 1 else filled), now
-    session.flush()
-    return filled >= 1
+    asked = {"bucket": name, "now": now, "capacity": capacity, "per_second": per_second}
+    if changed(session, _TAKE, asked):
+        return True
+    if not insert_new(session, RateBucket, name=name, tokens=capacity - 1, updated=now):
+        return changed(session, _TAKE, asked) == 1  # it is there, and was empty or is of just now
+    _forget_old(session, now)
+    once.forget_old(session)
+    return capacity >= 1
 
 
-_BUCKET = (
-    select(RateBucket)
-    .where(RateBucket.name == bindparam("name"))
-    .with_for_update()
-    .execution_options(populate_existing=True)
+# In one statement, which every request waits for. A clock may be set back.
+_WAITED = case((bindparam("now") > RateBucket.updated, bindparam("now") - RateBucket.updated), else_=0.0)
+_REFILLED = RateBucket.tokens + _WAITED * bindparam("per_second", type_=Double)
+_FILLED = case((bindparam("capacity") < _REFILLED, bindparam("capacity", type_=Double)), else_=_REFILLED)
+_TAKE = (
+    update(RateBucket)
+    .where(RateBucket.name == bindparam("bucket"), _FILLED >= 1)
+    .values(tokens=_FILLED - 1, updated=bindparam("now"))
 )
 
 
