@@ -103,15 +103,21 @@ def test_a_turn_that_was_not_given_is_not_there(worker: Person, waiting: int) ->
         assert worker.send(f"/overlap/turns/{waiting}/{step}", key="k", **form).status_code == 404
 
 
-@pytest.fixture
-def red_turn(app: FastAPI, worker: Person, database: Database) -> int:
-    """A red-team turn of somebody else that the worker was given."""
+def red_team_turn(app: FastAPI, database: Database) -> int:
+    """A judged red-team turn in an ended conversation of somebody else."""
     other = Person(app)
     other.join(database, "worker", "red_team_worker", login="other")
     them = principal(database, other.worker_id)
     talk, turn = converse(database, them, "be rude", ("no", "you fool"), mode="red_team")
     with database.writing() as session:
         Conversations(session, them).end(talk, key="end")
+    return turn
+
+
+@pytest.fixture
+def red_turn(app: FastAPI, worker: Person, database: Database) -> int:
+    """A red-team turn of somebody else that the worker was given."""
+    turn = red_team_turn(app, database)
     worker.open("/home")
     worker.send("/overlap/red-team")
     assert worker.path == f"/overlap/turns/{turn}"
@@ -150,12 +156,7 @@ def test_a_red_team_turn_that_was_given_needs_its_own_consent(
 def test_red_team_turns_have_a_door_of_their_own_which_a_rest_closes(
     app: FastAPI, worker: Person, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = Person(app)
-    other.join(database, "worker", "red_team_worker", login="other")
-    them = principal(database, other.worker_id)
-    talk, turn = converse(database, them, "be rude", ("no", "you fool"), mode="red_team")
-    with database.writing() as session:
-        Conversations(session, them).end(talk, key="end")
+    turn = red_team_turn(app, database)
     worker.open("/home")
     worker.send("/overlap/helpful")
     assert "No turn of somebody else waits" in worker.page

@@ -44,7 +44,7 @@ def spoken_of(database: Database) -> tuple[Principal, Principal]:
     with database.writing() as session:
         reviews, workers = Reviews(session, reviewer), Workers(session, reviewer)
         for kind, subject in (("worker", me.worker_id), ("conversation", chat), ("turn", str(turn))):
-            reviews.exclude(kind, subject, f"her name is {NAME}")  # type: ignore[arg-type]
+            reviews.set_excluded(kind, subject, True, f"her name is {NAME}")  # type: ignore[arg-type]
         workers.set_status(me.worker_id, "paused", f"{NAME} asked for it")
         workers.set_roles(me.worker_id, ["worker"], NAME)
         workers.set_may_edit(me.worker_id, True, NAME)

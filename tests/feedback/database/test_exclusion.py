@@ -45,7 +45,7 @@ def test_no_row_of_an_excluded_worker_is_exported(
     export(database, tmp_path / "before")
     assert other.worker_id in str(lines(tmp_path / "before/conversations.jsonl.gz"))
     with database.writing() as session:
-        Reviews(session, reviewer).exclude("worker", other.worker_id, "clicks at random")
+        Reviews(session, reviewer).set_excluded("worker", other.worker_id, True, "clicks at random")
     manifest = export(database, tmp_path / "after")
     records = lines(tmp_path / "after/conversations.jsonl.gz")
     assert len(records) == 2
@@ -71,7 +71,7 @@ def test_agreement_does_not_ask_who_is_excluded(
     assert mine is not None
     assert mine.agreement is not None
     with database.writing() as session:
-        Reviews(session, reviewer).exclude("worker", other.worker_id, "clicks at random")
+        Reviews(session, reviewer).set_excluded("worker", other.worker_id, True, "clicks at random")
     with database.reading() as session:
         after, mine = overlap(session), Overview(session, SYSTEM).worker(me.worker_id)
     assert (after.turns, after.raw, after.alpha) == (0, None, None)

@@ -60,7 +60,7 @@ def everything(database: Database) -> None:
     out = start(database, me)
     judged(database, me, out)
     with database.writing() as session:
-        Reviews(session, judge).exclude("conversation", out, "copied from a web page")
+        Reviews(session, judge).set_excluded("conversation", out, True, "copied from a web page")
     back = start(database, me)
     judged(database, me, back)
     with acting(database, me) as mine:
@@ -90,7 +90,7 @@ def test_what_a_reviewer_has_excluded_stands_in_no_later_prompt(database: Databa
         turns = [judged(database, me, chat, text=text) for text in ("Before.", "A telephone", "After.", "Last.")]
         end(database, me, chat)
         with database.writing() as session:
-            Reviews(session, judge).exclude("turn", str(turns[1]), "personal data")
+            Reviews(session, judge).set_excluded("turn", str(turns[1]), True, "personal data")
     manifest = export(database, tmp_path / "out", test_share=0.0)
     counts = manifest["counts"]
     assert counts["left_out"] == {"turn_excluded": 2, "prompt_excluded": 4}
@@ -164,8 +164,8 @@ def test_what_is_left_out_is_in_no_file_and_a_turn_stays_out_when_it_comes_back(
     with acting(database, me) as mine:
         mine.withdraw(words["withdrawn"], key=new_key())
     with database.writing() as session:
-        Reviews(session, judge).exclude("conversation", words["excluded"], "copied")
-        Reviews(session, judge).exclude("turn", str(turn), "a name in it")
+        Reviews(session, judge).set_excluded("conversation", words["excluded"], True, "copied")
+        Reviews(session, judge).set_excluded("turn", str(turn), True, "a name in it")
     export(database, tmp_path / "one")
     (record,) = lines(tmp_path / "one/conversations.jsonl.gz")
     assert record["id"] == words["kept"]

@@ -115,7 +115,7 @@ def test_a_number_that_was_erased_is_not_given_again(database: Database) -> None
     me, other, reviewer = worker(database), worker(database), worker(database, "reviewer")
     gone = judged(database, me, start(database, me))
     with database.writing() as session:
-        Reviews(session, reviewer).exclude("turn", str(gone), "nonsense")
+        Reviews(session, reviewer).set_excluded("turn", str(gone), True, "nonsense")
     assert erase(database, me.worker_id)["exclusions"] == 1
     assert judged(database, other, start(database, other)) > gone
     assert len(list(FeedbackSource(database).rows())) == 1

@@ -346,14 +346,14 @@ def test_an_exclusion_can_be_taken_back_and_both_stay(database: Database) -> Non
     me, reviewer = worker(database), worker(database, "reviewer")
     talk(database, me, 2)
     with database.writing() as session:
-        Reviews(session, reviewer).exclude("worker", me.worker_id, "a script")
+        Reviews(session, reviewer).set_excluded("worker", me.worker_id, True, "a script")
         with pytest.raises(NotFound):
-            Reviews(session, reviewer).exclude("turn", "999", "no such turn")
+            Reviews(session, reviewer).set_excluded("turn", "999", True, "no such turn")
     source = FeedbackSource(database)
     assert list(source.rows()) == []
     assert source.left_out == {LeftOut.WORKER_EXCLUDED: 2}
     with database.writing() as session:
-        Reviews(session, reviewer).include("worker", me.worker_id, "it was a mistake")
+        Reviews(session, reviewer).set_excluded("worker", me.worker_id, False, "it was a mistake")
         assert Reviews(session, reviewer).exclusions() == []
     assert len(list(FeedbackSource(database).rows())) == 2
 

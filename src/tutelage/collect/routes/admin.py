@@ -171,12 +171,10 @@ def send_message(request: Request, worker: WorkerId, form: Annotated[MessageForm
 @router.post("/admin/workers/{worker}/exclusion")
 def set_exclusion(request: Request, worker: WorkerId, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
     """Leave all that a worker did out of later exports, or take it in again."""
-
-    def act(session: Session, principal: Principal) -> None:
-        reviews = Reviews(session, principal)
-        (reviews.exclude if form.excluded else reviews.include)("worker", worker, form.reason)
-
-    decide(request, form, act)
+    decide(
+        request, form,
+        lambda session, me: Reviews(session, me).set_excluded("worker", worker, form.excluded, form.reason),
+    )  # fmt: skip
     return go("/admin/workers/{worker}", worker=worker)
 
 

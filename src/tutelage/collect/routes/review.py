@@ -6,7 +6,6 @@ from typing import Annotated, NamedTuple, get_args
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
-from sqlalchemy.orm import Session
 
 from tutelage.collect.blind import give, judge_blind
 from tutelage.collect.deciding import decide
@@ -17,7 +16,6 @@ from tutelage.collect.security import safe_path
 from tutelage.collect.site import site_of
 from tutelage.collect.words import MODES, REPORT_REASONS
 from tutelage.feedback.database.others import OthersTurns
-from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.reviews import Reviews, SubjectKind
 from tutelage.feedback.database.tables import CheckReason, Verdict
@@ -144,12 +142,8 @@ def exclude(request: Request, form: Annotated[ExclusionForm, Form()]) -> Redirec
     """Leave a turn, a conversation or a worker out of later exports, or take it in again."""
     if form.kind == "turn" and not re.fullmatch("[0-9]{1,9}", form.subject):
         raise NotFound(f"no turn {form.subject}")
-
-    def act(session: Session, me: Principal) -> None:
-        reviews = Reviews(session, me)
-        (reviews.exclude if form.excluded else reviews.include)(form.kind, form.subject, form.reason)
-
-    decide(request, form, act)
+    revision = (form.kind, form.subject, form.excluded, form.reason)
+    decide(request, form, lambda session, me: Reviews(session, me).set_excluded(*revision))
     return RedirectResponse(safe_path(form.back), 303)
 
 

@@ -65,7 +65,7 @@ def take_token(session: Session, name: str, capacity: float, per_second: float) 
     if changed(session, _TAKE, asked):
         return True
     if not insert_new(session, RateBucket, name=name, tokens=capacity - 1, updated=now):
-        return changed(session, _TAKE, asked) == 1  # it is there, and was empty or is of just now
+        return changed(session, _TAKE, asked) == 1  # another has made it just now, or it is empty
     _forget_old(session, now)
     once.forget_old(session)
     return capacity >= 1

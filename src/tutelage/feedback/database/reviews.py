@@ -99,13 +99,24 @@ class Reviews:
 
         return once(self._session, self._principal, key, ("review", turn_id, writing, judging, words, message), act)
 
-    def exclude(self, kind: SubjectKind, subject: str, reason: str) -> None:
-        """Leave a worker, a conversation or a turn out of every later export; nothing is deleted."""
-        self._revise(kind, subject, True, reason)
-
-    def include(self, kind: SubjectKind, subject: str, reason: str) -> None:
-        """Take an exclusion back."""
-        self._revise(kind, subject, False, reason)
+    def set_excluded(self, kind: SubjectKind, subject: str, excluded: bool, reason: str) -> None:
+        """Leave a worker, a conversation or a turn out of every later export, or take it in; nothing is deleted."""
+        why = written(reason, "the reason", LONGEST_COMMENT)
+        table = {"worker": Worker, "conversation": Conversation, "turn": Turn}[kind]
+        if self._session.get(table, int(subject) if kind == "turn" else subject) is None:
+            raise NotFound(f"no {kind} {subject}")
+        same = (Exclusion.subject_kind == kind, Exclusion.subject == subject)
+        last = self._session.scalar(select(func.max(Exclusion.revision)).where(*same)) or 0
+        changed(self._session, update(Exclusion).where(*same, Exclusion.stands).values(stands=False))
+        self._session.add(
+            Exclusion(
+                subject_kind=kind, subject=subject, revision=last + 1, stands=True, excluded=excluded, reason=why,
+                excluded_by=self._principal.worker_id,
+            )
+        )  # fmt: skip
+        self._session.flush()
+        action = "exclude" if excluded else "include"
+        Audit(self._session).append(self._principal.worker_id, action, f"{kind} {subject}", {"reason": why})
 
     def exclusions(self, limit: int = 100) -> list[Exclusion]:
         """The exclusions that stand, the latest first."""
@@ -154,21 +165,3 @@ class Reviews:
         if found is None:
             raise NotFound(f"no turn {turn_id} that you have judged")
         return found
-
-    def _revise(self, kind: SubjectKind, subject: str, excluded: bool, reason: str) -> None:
-        why = written(reason, "the reason", LONGEST_COMMENT)
-        table = {"worker": Worker, "conversation": Conversation, "turn": Turn}[kind]
-        if self._session.get(table, int(subject) if kind == "turn" else subject) is None:
-            raise NotFound(f"no {kind} {subject}")
-        same = (Exclusion.subject_kind == kind, Exclusion.subject == subject)
-        last = self._session.scalar(select(func.max(Exclusion.revision)).where(*same)) or 0
-        changed(self._session, update(Exclusion).where(*same, Exclusion.stands).values(stands=False))
-        self._session.add(
-            Exclusion(
-                subject_kind=kind, subject=subject, revision=last + 1, stands=True, excluded=excluded, reason=why,
-                excluded_by=self._principal.worker_id,
-            )
-        )  # fmt: skip
-        self._session.flush()
-        action = "exclude" if excluded else "include"
-        Audit(self._session).append(self._principal.worker_id, action, f"{kind} {subject}", {"reason": why})
