@@ -51,6 +51,7 @@ def begin(page: Page) -> None:
     page.goto("/home")
     page.get_by_role("button", name="Begin a helpful conversation").click()
     expect(page.get_by_label("What would you like help with?")).to_be_visible()
+    until_keys_work(page)
 
 
 def begin_red_team(page: Page, goal: str = "Get it to be rude.") -> None:
@@ -59,9 +60,16 @@ def begin_red_team(page: Page, goal: str = "Get it to be rude.") -> None:
     page.get_by_label("Insults and bullying").check()
     page.get_by_role("button", name="Begin", exact=True).click()
     expect(page.get_by_label("Your first message")).to_be_visible()
+    until_keys_work(page)
+
+
+def until_keys_work(page: Page) -> None:
+    """A page can be seen before its deferred script has run: until then Enter begins a line, and no draft is kept."""
+    page.wait_for_load_state("domcontentloaded")
 
 
 def say(page: Page, text: str) -> None:
+    until_keys_work(page)
     page.locator("#message").fill(text)
     page.locator("#message").press("Enter")
 
@@ -69,6 +77,7 @@ def say(page: Page, text: str) -> None:
 def tab_to(page: Page, target: Locator) -> None:
     """Go there by the Tab key alone."""
     expect(target).to_be_visible()
+    until_keys_work(page)
     for _ in range(100):
         if target.evaluate("element => element === document.activeElement"):
             return
@@ -81,6 +90,7 @@ def until_answered(page: Page, timeout: float = 30_000) -> None:
 
 
 def choose(page: Page, position: int) -> None:
+    until_keys_work(page)
     page.keyboard.press(str(position))
     expect(page.locator(f'input[name="position"][value="{position}"]')).to_be_checked()
     page.keyboard.press("Enter")

@@ -94,8 +94,8 @@ def test_no_page_is_barred_to_anyone(everyone: Page, database: Database, scheme:
     look(f"{page.url}/end")
     for path in ("/home", "/consent/helpful", "/consent/red_team", "/guidelines/helpful", "/guidelines/red_team",
                  "/qualification", "/red-team", "/rest", "/rate", "/messages", "/code", "/paused", "/nowhere",
-                 "/review", "/admin", "/admin/workers", f"/admin/workers/{other.worker_id}", "/admin/deployment",
-                 "/admin/invites", "/admin/exports", "/admin/audit"):  # fmt: skip
+                 "/review", "/admin", "/admin/agreement", "/admin/workers", f"/admin/workers/{other.worker_id}",
+                 "/admin/deployment", "/admin/invites", "/admin/exports", "/admin/audit"):  # fmt: skip
         look(path)
     page.goto("/review")
     page.get_by_role("button", name="Next one").first.click()

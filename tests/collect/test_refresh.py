@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import select
 
 from tutelage.feedback.database.connection import Database
@@ -43,6 +43,7 @@ def test_a_refresh_at_every_step_shows_the_same(at_home: Page, answerer: Scripte
     page.reload()
     expect(page.locator(".said.assistant .text")).to_contain_text("other words")
     page.get_by_role("link", name="End").click()
+    browsing.until_keys_work(page)
     page.get_by_label("Anything to add?").fill("a comment")
     page.reload()
     expect(page.get_by_label("Anything to add?")).to_have_value("a comment")
@@ -50,8 +51,25 @@ def test_a_refresh_at_every_step_shows_the_same(at_home: Page, answerer: Scripte
     assert len({(request.turn, request.attempt) for request in answerer.asked}) == 1, "a refresh began other answers"
 
 
+def test_what_is_written_before_the_script_has_come_is_kept(at_home: Page) -> None:
+    page = at_home
+    browsing.begin(page)
+    page.locator("#message").fill("the draft of before")
+    held: list[Route] = []
+    page.route("**/app.js*", lambda route: held.append(route))
+    page.reload(wait_until="commit")
+    page.locator("#message").fill("a new thought")
+    held.pop().continue_()
+    browsing.until_keys_work(page)
+    expect(page.locator("#message")).to_have_value("a new thought")
+    page.unroute("**/app.js*")
+    page.reload()
+    expect(page.locator("#message")).to_have_value("a new thought")
+
+
 def refreshed(page: Page, position: int) -> None:
     """Choose, refresh, and find the choice again."""
+    browsing.until_keys_work(page)
     page.keyboard.press(str(position))
     page.reload()
     expect(page.locator(f'input[name="position"][value="{position}"]')).to_be_checked()
@@ -78,6 +96,7 @@ def test_the_red_team_way_refreshed_at_every_step(at_home: Page, database: Datab
     page.reload()
     expect(page.locator(".said.assistant .text")).to_contain_text("rude words")
     page.get_by_role("link", name="End", exact=True).click()
+    browsing.until_keys_work(page)
     for name in ("success", "harm", "actionability"):
         page.locator(f'input[name="{name}"][value="2"]').check()
     page.get_by_label("Yes").check()
@@ -103,6 +122,7 @@ def test_a_second_opinion_and_a_verdict_outlive_a_refresh(page: Page, database: 
     refreshed(page, 6)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Your verdict")).to_be_visible()
+    browsing.until_keys_work(page)
     for group in ("The writing", "The judging"):
         page.get_by_role("group", name=group).get_by_label("good").check()
     page.get_by_label("A message to the worker").fill("Thank you.")

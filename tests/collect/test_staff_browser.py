@@ -14,8 +14,8 @@ from tutelage.feedback.database.tables import Flag, Rating, Response, Turn
 from . import browsing
 from .seeded import seed
 
-PATHS = ("/admin", "/admin/workers", "/admin/deployment", "/admin/invites", "/admin/exports", "/admin/imports",
-         "/admin/audit", "/review")  # fmt: skip
+PATHS = ("/admin", "/admin/agreement", "/admin/workers", "/admin/deployment", "/admin/invites", "/admin/exports",
+         "/admin/imports", "/admin/audit", "/review")  # fmt: skip
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',

@@ -125,6 +125,7 @@ POLICY: dict[str, Rule] = {
     "POST /review/samples/{sample}": reviewer,
     "POST /review/exclusions": reviewer,
     "GET /admin": admin,
+    "GET /admin/agreement": admin,
     "GET /admin/workers": admin,
     "GET /admin/workers/{worker}": admin,
     "POST /admin/workers/{worker}/access": admin,

@@ -84,17 +84,24 @@ class InviteForm(Keyed):
 
 
 @router.get("/admin")
-def data(request: Request, agreement: bool = False) -> HTMLResponse:
-    """What was collected, and what is out of balance; how far people agree where it is asked for: it takes a moment."""
+def data(request: Request) -> HTMLResponse:
+    """What was collected, and what is out of balance."""
     with site_of(request).database.reading() as session:
         numbers = Overview(session, principal_of(request)).data()
-        shared = overlap(session) if agreement else None
     return page(
-        request, "admin_data.html.j2", data=numbers, agreement=shared, questions=QUESTIONS,
+        request, "admin_data.html.j2", data=numbers, questions=QUESTIONS,
         warnings=overview.warnings(numbers),
         is_connected=overview.connected(numbers.pairs),
         busiest=max((counts.total() for counts in numbers.weeks.values()), default=0),
     )  # fmt: skip
+
+
+@router.get("/admin/agreement")
+def agreement(request: Request) -> HTMLResponse:
+    """How far people agree on the turns that several have judged."""
+    with site_of(request).database.reading() as session:
+        shared = overlap(session)
+    return page(request, "admin_agreement.html.j2", agreement=shared)
 
 
 @router.get("/admin/workers")

@@ -134,13 +134,19 @@ function keepDraft(form) {
   kept.set(form.dataset.draft, fields);
 }
 
+const touched = (field) => field.matches("input, textarea") && (field.value !== field.defaultValue || field.checked !== field.defaultChecked);
+
+/* What was written or ticked before this script had come is newer than the draft. */
 function restoreDraft(form) {
+  const newer = new Set([...form.elements].filter(touched).map((field) => field.name));
   for (const [name, value] of kept.get(form.dataset.draft) || []) {
+    if (newer.has(name)) continue;
     for (const field of findAll(`[name="${CSS.escape(name)}"]`, form)) {
       if (field.type === "radio" || field.type === "checkbox") field.checked ||= field.value === value;
       else if (field.type !== "hidden") field.value = value;
     }
   }
+  if (newer.size) keepDraft(form);
 }
 
 /* ---- answers as they come ---- */

@@ -78,8 +78,8 @@ class OthersTurns:
         self, reason: CheckReason = "random", modes: Sequence[Mode] = JUDGED_MODES, conversation: str | None = None
     ) -> list[int]:
         """Turns that `next` may give; the search is to hold up no writer, and goes into a transaction that reads."""
-        free = self._free(self._open_to_me(modes), conversation)
-        return list(self._session.scalars(free.where(_found_by(reason)).order_by(Turn.id.desc()).limit(DRAWN_FROM)))
+        found = self._free(self._open_to_me(modes), conversation).where(self._found_by(reason))
+        return list(self._session.scalars(found.order_by(Turn.id.desc()).limit(DRAWN_FROM)))
 
     def next(
         self,
@@ -270,6 +270,22 @@ class OthersTurns:
             (*dialogue_of(thread.with_turns(before)), turn.text), (first, second),
         )  # fmt: skip
 
+    def _found_by(self, reason: CheckReason) -> ColumnElement[bool]:
+        """What makes a turn worth a check, as a condition on `Turn` and `Conversation`."""
+        own = exists().where(Judgment.turn_id == Turn.id, Judgment.purpose == "own", Judgment.stands)
+        if reason == "flagged":
+            return exists().where(
+                Flag.conversation_id == Turn.conversation_id, or_(Flag.turn_id.is_(None), Flag.turn_id == Turn.id)
+            )
+        if reason == "too_fast":
+            return own.where(Judgment.milliseconds < TOO_FAST)
+        if reason == "new_worker":
+            # A statement of its own: a database plans well for these people, badly for a count that it cannot foresee.
+            judged = select(Judgment.worker_id).where(Judgment.stands).group_by(Judgment.worker_id)
+            new = self._session.scalars(judged.having(func.count() < NEW_WORKER))
+            return Conversation.worker_id.in_(list(new))
+        return own
+
     def _sides(self, row: Assignment) -> tuple[Response, Response]:
         """The answers on sides a and b, as this worker sees them."""
         found = select(Response).where(Response.turn_id == row.turn_id, Response.slot != "edit")
@@ -298,19 +314,3 @@ def _would_tell(me: str) -> ColumnElement[bool]:
         Assignment.turn_id == earlier.id, Assignment.worker_id == me, Assignment.done.is_(None),
         earlier.conversation_id == Turn.conversation_id, earlier.ordinal < Turn.ordinal,
     )  # fmt: skip
-
-
-def _found_by(reason: CheckReason) -> ColumnElement[bool]:
-    """What makes a turn worth a check, as a condition on `Turn` and `Conversation`."""
-    own = exists().where(Judgment.turn_id == Turn.id, Judgment.purpose == "own", Judgment.stands)
-    if reason == "flagged":
-        return exists().where(
-            Flag.conversation_id == Turn.conversation_id, or_(Flag.turn_id.is_(None), Flag.turn_id == Turn.id)
-        )
-    if reason == "too_fast":
-        return own.where(Judgment.milliseconds < TOO_FAST)
-    if reason == "new_worker":
-        # Counted once for all, not once for each turn.
-        standing = select(Judgment.worker_id).where(Judgment.stands).group_by(Judgment.worker_id)
-        return Conversation.worker_id.not_in(standing.having(func.count() >= NEW_WORKER))
-    return own
