@@ -29,7 +29,7 @@ class Site:
         """Who holds this token; a visitor if nobody does, or the login is over. And whether `note_seen` is due."""
         if token is None:
             return VISITOR, False
-        with self.database.reading() as session:
+        with self.database.looking() as session:
             holder = Access(session).holder(token, {name: consent_version(name) for name in INTERFACES})
         if holder is None:
             return VISITOR, False

@@ -14,9 +14,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Dialect, Engine, Executable, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, TimeoutError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InvalidatePoolError,
+    OperationalError,
+    TimeoutError,
+)
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.refusals import Conflict, Unavailable
@@ -26,11 +34,12 @@ from tutelage.plumbing.errors import InputError
 WAIT_FOR_LOCK = 10.0  # seconds
 LONGEST_LOG = 4000  # pages of 4 KiB in SQLite's log before a commit must carry them over into the file
 LOOK_AGAIN = 0.001  # seconds between two looks whether another process has left the lock
-CONNECTIONS = 20  # a process; as many again for a moment
+IDLE = 1.0  # seconds after which a connection of the pool is asked whether it still lives
+CONNECTIONS = 8  # a process
 
 
 class Database:
-    """The engine of a database and its two kinds of transaction. Safe to share between threads, not over a fork."""
+    """The engine of a database and its kinds of transaction. Safe to share between threads, not over a fork."""
 
     def __init__(self, url: str) -> None:
         """
@@ -43,6 +52,7 @@ class Database:
         self.url = _parsed(url)
         self.engine = _engine(self.url)
         self._reader = self.engine if self.is_sqlite else _repeatable(self.engine)
+        self._looker = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writer = self.engine.execution_options(writing=True)
         self._noter = self.engine.execution_options(writing=True, lasting=False)
         self._line = threading.Lock()
@@ -65,7 +75,18 @@ class Database:
         Raises:
             Unavailable: the database is away.
         """
-        with refusing(), Session(self._reader) as session:
+        with refusing(), Session(self._reader, expire_on_commit=False) as session:
+            yield session
+            session.commit()  # psycopg forgets at every ROLLBACK which statements the server has prepared
+
+    @contextmanager
+    def looking(self) -> Iterator[Session]:
+        """For one statement that reads: spares PostgreSQL the two round trips that begin and end a transaction.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        with refusing(), Session(self._looker) as session:
             yield session
 
     @contextmanager
@@ -159,11 +180,12 @@ def migrating_engine(url: URL) -> Engine:
 
 def _engine(url: URL, foreign_keys: bool = True) -> Engine:
     # Parameters hold what people wrote: an error that is logged must not show them.
-    options: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "hide_parameters": True}
+    options: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0, "hide_parameters": True}
     try:
         if url.get_backend_name() == "postgresql":
-            # Pre-ping: after a restart of the server the pool is full of dead connections.
-            engine = create_engine(url, pool_pre_ping=True, **options)
+            engine = create_engine(url, **options)
+            event.listen(engine, "checkin", _note_use)
+            event.listen(engine, "checkout", partial(_ping_if_idle, engine.dialect))
             event.listen(engine, "begin", _begin_postgresql)
             return engine
         Path(url.database or "").resolve().parent.mkdir(parents=True, exist_ok=True)
@@ -218,6 +240,20 @@ def _took_lock(driver: sqlite3.Connection) -> bool:
 def _begin_postgresql(connection: Connection) -> None:
     if not connection.get_execution_options().get("lasting", True):
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+
+def _note_use(_connection: object, record: Any) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _ping_if_idle(dialect: Dialect, connection: Any, record: Any, _proxy: object) -> None:
+    """After a restart of the server the pool is full of dead connections; to ask each time would cost a round trip."""
+    if time.monotonic() - record.info.get("used", time.monotonic()) < IDLE:
+        return
+    try:
+        dialect.do_ping(connection)
+    except Exception as error:
+        raise InvalidatePoolError from error
 
 
 def _repeatable(engine: Engine) -> Engine:

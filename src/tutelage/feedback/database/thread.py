@@ -89,8 +89,24 @@ class Thread:
 
 
 # Read by every page and every step of a conversation: built once.
+# With the standing judgment of each: there is at most one of a worker's.
 _TURNS = (
-    select(Turn.id, Turn.ordinal, Turn.text, Turn.state, Turn.attempt)
+    select(
+        Turn.id,
+        Turn.ordinal,
+        Turn.text,
+        Turn.state,
+        Turn.attempt,
+        Judgment.side,
+        Judgment.strength,
+        Judgment.both_bad,
+        Judgment.chosen_id,
+        Judgment.created,
+    )
+    .outerjoin(
+        Judgment,
+        (Judgment.turn_id == Turn.id) & (Judgment.worker_id == bindparam("worker")) & Judgment.stands,
+    )
     .where(Turn.conversation_id == bindparam("conversation"))
     .order_by(Turn.ordinal)
 )
@@ -108,13 +124,6 @@ _RESPONSES = (
     .where(Turn.conversation_id == bindparam("conversation"), Response.finished)
     .order_by(Response.id)
 )
-_STANDING = (
-    select(Judgment.turn_id, Judgment.side, Judgment.strength, Judgment.both_bad, Judgment.chosen_id, Judgment.created)
-    .join(Turn, Turn.id == Judgment.turn_id)
-    .where(
-        Turn.conversation_id == bindparam("conversation"), Judgment.worker_id == bindparam("worker"), Judgment.stands
-    )
-)
 _RATING = select(Rating.rating).where(
     Rating.conversation_id == bindparam("conversation"), Rating.worker_id == bindparam("worker")
 )
@@ -125,7 +134,6 @@ def thread_of(session: Session, conversation: Conversation) -> Thread:
     responses: dict[int, list[Any]] = {}
     for row in session.execute(_RESPONSES, mine):
         responses.setdefault(row.turn_id, []).append(row)
-    judgments = {row.turn_id: row for row in session.execute(_STANDING, mine)}
     return Thread(
         conversation.id,
         conversation.mode,
@@ -134,10 +142,8 @@ def thread_of(session: Session, conversation: Conversation) -> Thread:
         tuple(conversation.tags),
         conversation.state,
         conversation.created,
-        tuple(
-            _view(turn, responses.get(turn.id, ()), judgments.get(turn.id)) for turn in session.execute(_TURNS, mine)
-        ),
-        session.scalar(_RATING, mine),
+        tuple(_view(turn, responses.get(turn.id, ())) for turn in session.execute(_TURNS, mine)),
+        None if conversation.state == ConversationState.OPEN else session.scalar(_RATING, mine),
     )
 
 
@@ -157,12 +163,12 @@ def edit_of(responses: Sequence[Any], judgment: Any) -> Any | None:
     return next((row for row in edits if row.finished_at >= judgment.created), None)
 
 
-def _view(turn: Any, responses: Sequence[Any], judgment: Any | None) -> TurnView:
+def _view(turn: Any, responses: Sequence[Any]) -> TurnView:
     by_slot = {response.slot: Answer(response.text, response.finish) for response in responses}
     answers = (by_slot["a"], by_slot["b"]) if {"a", "b"} <= by_slot.keys() else None
     seen = (turn.id, turn.ordinal, turn.text, turn.state, turn.attempt, answers)
-    if judgment is None or answers is None:
+    if turn.chosen_id is None or answers is None:
         return TurnView(*seen, None, None)
-    edit = edit_of(responses, judgment)
-    choice = Choice(judgment.side, judgment.strength, judgment.both_bad, edit and edit.text)
-    return TurnView(*seen, choice, choice.edited or answers["ab".index(judgment.side)].text)
+    edit = edit_of(responses, turn)
+    choice = Choice(turn.side, turn.strength, turn.both_bad, edit and edit.text)
+    return TurnView(*seen, choice, choice.edited or answers["ab".index(turn.side)].text)
