@@ -22,7 +22,7 @@ LAYOUTS = {  # prompts a batch, and the kind of cache
     "sample": [(32, "dynamic"), (8, "dynamic"), (32, "static")],
     "single": [(1, "dynamic"), (1, "static")],
 }
-TASKS = ("sample", "single", "ppo")
+FIGURES = {"sample": "tokens_per_second", "single": "seconds_per_token", "ppo": "samples_per_second"}  # of each task
 
 
 def in_turn(repeats: int, *runs: Any) -> list[list[dict[str, Any]]]:
@@ -77,19 +77,18 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each; 1: the peer's first layout only")
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--tasks", nargs="+", default=list(FIGURES), choices=FIGURES)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "rl-cpu.json")
     options = parser.parse_args()
     subprocess.run([sys.executable, OURS, "--task=export"], check=True)
     place = {"device": device_name(options.device), "dtype": options.dtype}
     results = {**earlier(options.out, place), **place}
-    for task, figure in (("sample", "tokens_per_second"), ("single", "seconds_per_token")):
-        if task in options.tasks:
-            results[task] = compare(task, figure, options, **best_layout(task, options))
-    if "ppo" in options.tasks:
-        results["ppo"] = compare("ppo", "samples_per_second", options, batch=8)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    for task, figure in FIGURES.items():
+        if task in options.tasks:
+            layout = {"batch": 8} if task == "ppo" else best_layout(task, options)
+            results[task] = compare(task, figure, options, **layout)
+            options.out.write_text(json.dumps(results, indent=2) + "\n")  # a run that is stopped keeps what it has
     print(table(results))
 
 

@@ -1,6 +1,5 @@
 """The workers' app, put together: routes, guards, pages for errors."""
 
-import gc
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,7 +25,6 @@ from tutelage.feedback.database.refusals import Conflict, Forbidden, NotFound, U
 LONGEST_BODY = 256 * 1024  # bytes of a form
 THREADS = 24  # of a web process
 RETRY_AFTER = {"Retry-After": "2"}  # seconds, where a busy database refuses
-COLLECT_AFTER = (20_000, 20, 20)  # a request makes some thousand objects, hardly any of them garbage in cycles
 TURN_SECONDS = 0.0005  # that a thread may keep the interpreter while others want it
 
 SENTENCES = {
@@ -77,13 +75,9 @@ def make_app(settings: Settings, database: Database, answerer: Answerer) -> Fast
 async def _with_threads(app: FastAPI) -> AsyncIterator[None]:
     """Most handlers that are under way wait for the database, and a page is not to wait for a thread behind them. Of
     those that run, whoever holds the database's write lock, and makes all others wait, wants the interpreter back
-    between any two statements: at CPython's 5 ms a turn that would take most of its time. What was loaded at the start
-    stays: no collection of garbage looks through it again."""
+    between any two statements: at CPython's 5 ms a turn that would take most of its time."""
     current_default_thread_limiter().total_tokens = THREADS
     sys.setswitchinterval(TURN_SECONDS)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
     yield
 
 

@@ -1,5 +1,6 @@
 """The app as processes: several web processes on one socket, and the model process beside them."""
 
+import gc
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -30,6 +31,7 @@ from tutelage.plumbing.errors import InputError
 EVERYTHING: tuple[Role, ...] = ("worker", "red_team_worker", "reviewer", "admin")
 GIVEN, NOT_GIVEN = "given at the start", "not given at the start"
 FIRST_ADMIN = "first admin"  # the note of that invite
+COLLECT_AFTER = (20_000, 20, 20)  # a request makes some thousand objects, hardly any of them garbage in cycles
 GRACE = 5  # seconds that open streams are given when the app stops
 KEPT_ALIVE = 75  # seconds that a connection may rest: longer than a proxy keeps it, and than people think
 SLOW = 60  # seconds in which a web process must come up, or show that it lives, before it is replaced
@@ -40,7 +42,12 @@ def web_app(settings: Settings, socket: str, secret: str) -> FastAPI:
     if settings.tls:
         logging.basicConfig(format="%(levelname)s %(message)s")
         LOG.setLevel(logging.INFO)
-    return make_app(settings, Database(settings.database), ModelClient(Path(socket), secret))
+    app = make_app(settings, Database(settings.database), ModelClient(Path(socket), secret))
+    # What was loaded stays: no collection of garbage is to look through it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+    return app
 
 
 def serve(
