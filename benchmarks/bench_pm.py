@@ -16,6 +16,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PEER = HERE / "peer_trl.py"
 OURS = HERE / "ours_pm.py"
+TASKS = ["pm", "dpo", "score", "same_losses"]
 
 
 def measure(python: str, script: Path, **options: Any) -> dict[str, Any]:
@@ -44,56 +45,78 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=512, help="pairs of preference-model training; DPO: a quarter")
     parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "pm-cpu.json")
     options = parser.parse_args()
     pairs = {"pm": options.pairs, "dpo": options.pairs // 4, "score": options.pairs}
     common = {"data": options.data, "dtype": options.dtype, "device": options.device}
     subprocess.run([sys.executable, OURS, "--task=export", f"--data={options.data}"], check=True)
 
-    results: dict[str, Any] = {"pairs": pairs, "dtype": options.dtype, "device": device_name(options.device)}
+    place = {"pairs": pairs, "dtype": options.dtype, "device": device_name(options.device)}
+    results = {**earlier(options.out, place), **place}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+
+    def keep(task: str, found: dict[str, Any]) -> None:
+        results[task] = found
+        options.out.write_text(json.dumps(results, indent=2) + "\n")  # a run that is stopped keeps what it has
+
     for task in ("pm", "dpo"):
+        if task not in options.tasks:
+            continue
         ours = measure(sys.executable, OURS, task=task, pairs=pairs[task], **common)
         size = best_layout(options.peer_python, task, max(16, pairs[task] // 8), **common)
         best = measure(options.peer_python, PEER, task=task, pairs=pairs[task], micro_batch=size, **common)
         defaults = measure(options.peer_python, PEER, task=task, pairs=pairs[task], **common)
-        results[task] = {
+        keep(task, {
             "ours": ours, "trl_best": {**best, "micro_batch": size}, "trl_defaults": defaults,
             "speed_ratio_best": ours["pairs_per_second"] / best["pairs_per_second"],
             "speed_ratio_defaults": ours["pairs_per_second"] / defaults["pairs_per_second"],
             "memory_ratio_best": ours["peak_memory_bytes"] / best["peak_memory_bytes"],
             "memory_ratio_defaults": ours["peak_memory_bytes"] / defaults["peak_memory_bytes"],
-        }  # fmt: skip
-    rows = measure(sys.executable, OURS, task="score", pairs=pairs["score"], **common)
-    padded = measure(sys.executable, OURS, task="score-padded", pairs=pairs["score"], **common)
-    results["score"] = {
-        "ours": rows, "padded": padded, "speed_ratio": rows["pairs_per_second"] / padded["pairs_per_second"]
-    }  # fmt: skip
-    reference = measure(sys.executable, OURS, task="pm-padded", pairs=48, **{**common, "dtype": "float32"})
-    results["same_losses"] = reference
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
+        })  # fmt: skip
+    if "score" in options.tasks:
+        rows = measure(sys.executable, OURS, task="score", pairs=pairs["score"], **common)
+        padded = measure(sys.executable, OURS, task="score-padded", pairs=pairs["score"], **common)
+        keep("score", {
+            "ours": rows, "padded": padded, "speed_ratio": rows["pairs_per_second"] / padded["pairs_per_second"],
+        })  # fmt: skip
+    if "same_losses" in options.tasks:
+        single = {**common, "dtype": "float32"}
+        keep("same_losses", measure(sys.executable, OURS, task="pm-padded", pairs=48, **single))
     print(table(results))
 
 
+def earlier(file: Path, place: dict[str, Any]) -> dict[str, Any]:
+    """Results of tasks that were measured before on the same device; those that are measured now replace them."""
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found if place.items() <= found.items() else {}
+
+
 def table(results: dict[str, Any]) -> str:
-    pm, dpo, score = results["pm"], results["dpo"], results["score"]
-    lines = [
-        ("training, pairs/s", pm["speed_ratio_defaults"], "times TRL's RewardTrainer, its defaults", "at least 4"),
-        ("training, pairs/s", pm["speed_ratio_best"], "times TRL's RewardTrainer at its best", "at least 1.5"),
-        ("peak memory of training", pm["memory_ratio_defaults"], "of TRL's, its defaults", "at most 0.7"),
-        ("peak memory of training", pm["memory_ratio_best"], "of TRL's at its best", "at most 0.7"),
-        ("DPO, pairs/s", dpo["speed_ratio_defaults"], "times TRL's DPOTrainer, its defaults", "at least 3"),
-        ("DPO, pairs/s", dpo["speed_ratio_best"], "times TRL's DPOTrainer at its best", "at least 3"),
-        ("scoring, pairs/s", score["speed_ratio"], "times padded texts in random batches", "at least 3"),
-        ("tokens through the trunk", pm["ours"]["token_ratio"], "of prompt + chosen + rejected", "at most 1.06"),
-        ("arithmetic", pm["ours"]["peak_share"], "of the measured matrix-product peak", "at least 0.5"),
-        (
-            "step losses, rows against padded texts, fp32",
-            results["same_losses"]["largest_gap"],
-            "at most",
-            "float error",
-        ),
-    ]
+    """The rows of what was measured, with their bars."""
+    lines = []
+    if "pm" in results:
+        pm = results["pm"]
+        lines += [
+            ("training, pairs/s", pm["speed_ratio_defaults"], "times TRL's RewardTrainer, its defaults", "at least 4"),
+            ("training, pairs/s", pm["speed_ratio_best"], "times TRL's RewardTrainer at its best", "at least 1.5"),
+            ("peak memory of training", pm["memory_ratio_defaults"], "of TRL's, its defaults", "at most 0.7"),
+            ("peak memory of training", pm["memory_ratio_best"], "of TRL's at its best", "at most 0.7"),
+            ("tokens through the trunk", pm["ours"]["token_ratio"], "of prompt + chosen + rejected", "at most 1.06"),
+            ("arithmetic", pm["ours"]["peak_share"], "of the measured matrix-product peak", "at least 0.5"),
+        ]
+    if "dpo" in results:
+        dpo = results["dpo"]
+        lines += [
+            ("DPO, pairs/s", dpo["speed_ratio_defaults"], "times TRL's DPOTrainer, its defaults", "at least 3"),
+            ("DPO, pairs/s", dpo["speed_ratio_best"], "times TRL's DPOTrainer at its best", "at least 3"),
+        ]
+    if "score" in results:
+        ratio = results["score"]["speed_ratio"]
+        lines.append(("scoring, pairs/s", ratio, "times padded texts in random batches", "at least 3"))
+    if "same_losses" in results:
+        gap = results["same_losses"]["largest_gap"]
+        lines.append(("step losses, rows against padded texts, fp32", gap, "at most", "float error"))
     return "\n".join(f"| {what} | {value:.3g} {unit} | {aim} |" for what, value, unit, aim in lines)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_pm import device_name, measure
+from bench_pm import device_name, earlier, measure
 
 HERE = Path(__file__).parent
 OURS, PEER = HERE / "ours_rl.py", HERE / "peer_rl.py"
@@ -63,12 +63,6 @@ def compare(task: str, figure: str, options: argparse.Namespace, **theirs: Any) 
         "speed_ratio": 1 / ratio if figure.startswith("seconds") else ratio,
         "memory_ratio": middle(ours, "peak_memory_bytes") / middle(peers, "peak_memory_bytes"),
     }
-
-
-def earlier(file: Path, place: dict[str, str]) -> dict[str, Any]:
-    """Results of tasks that were measured before on the same device; those that are measured now replace them."""
-    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    return found if place.items() <= found.items() else {}
 
 
 def main() -> None:

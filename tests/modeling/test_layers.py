@@ -16,7 +16,7 @@ from transformers import (
 
 from tutelage.modeling import attention
 from tutelage.modeling.encoding import DialogueFormat, Encoder
-from tutelage.modeling.layers import can_be_written_out, joint_weight
+from tutelage.modeling.layers import can_be_written_out, frozen_map, joint_weight
 from tutelage.modeling.rows import lay
 from tutelage.modeling.tiny import tiny_tokenizer
 from tutelage.modeling.trunk import Trunk
@@ -99,5 +99,8 @@ def test_joint_weights_are_held_once_and_follow_the_model() -> None:
     assert torch.equal(joint_OI, torch.cat(before))
     assert joint_weight(*maps).data_ptr() == joint_OI.data_ptr() == maps[0].base.weight.data_ptr()
     assert all(torch.equal(one.base.weight, weight) for one, weight in zip(maps, before, strict=True))
+    frozen = frozen_map(*maps)
+    assert frozen_map(*maps) is frozen
     trunk.model.to(torch.bfloat16)
     assert torch.equal(joint_weight(*maps), torch.cat(before).bfloat16())
+    assert torch.equal(frozen_map(*maps).weight_OI, torch.cat(before).bfloat16())

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tutelage.modeling import operations
+from tutelage.modeling.folding import FrozenMap
 from tutelage.modeling.operations import AdaptedProduct, Attention, GatedSiLU, RMSNorm
 
 R, L, H, K, D = 2, 7, 4, 2, 6
@@ -32,13 +33,15 @@ def test_gated_silu() -> None:
 
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("input_learns", [False, True])
-def test_an_adapted_product(biased: bool, input_learns: bool) -> None:
+def test_adapted_products_of_one_input(biased: bool, input_learns: bool) -> None:
     x, weight = drawn(5, 8, learns=input_learns), drawn(6, 8, seed=1, learns=False)
     bias = drawn(6, seed=2, learns=False) if biased else None
-    a, b = drawn(3, 8, seed=3), drawn(6, 3, seed=4)
-    plain = x @ weight.T + (0 if bias is None else bias) + x @ a.T @ b.T
-    torch.testing.assert_close(AdaptedProduct.apply(x, weight, bias, a, b), plain)
-    assert torch.autograd.gradcheck(AdaptedProduct.apply, (x, weight, bias, a, b))
+    factors = [drawn(3, 8, seed=3), drawn(4, 3, seed=4), drawn(2, 8, seed=5), drawn(2, 2, seed=6)]  # of 4 and 2 outputs
+    updates = torch.cat([x @ a.T @ b.T for a, b in zip(factors[::2], factors[1::2], strict=True)], 1)
+    plain = x @ weight.T + (0 if bias is None else bias) + 2.0 * updates
+    inputs = x, FrozenMap(weight, bias), 2.0, *factors
+    torch.testing.assert_close(AdaptedProduct.apply(*inputs), plain)
+    assert torch.autograd.gradcheck(AdaptedProduct.apply, inputs)
 
 
 def angles() -> tuple[Tensor, Tensor]:

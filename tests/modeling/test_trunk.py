@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from tutelage.modeling import trunk as trunk_module
+from tutelage.modeling.folding import FrozenMap
 from tutelage.modeling.rows import Rows, lay
 from tutelage.modeling.trunk import FrozenHeadLogProbs, Trunk
 from tutelage.plumbing.errors import InputError
@@ -144,7 +145,7 @@ def test_log_probs_entropy_and_gradient_are_those_of_log_softmax(temperature: fl
     targets = torch.randint(30, (11,), generator=generator)
     upstream = torch.randn(11, generator=generator)
 
-    ours, entropy = FrozenHeadLogProbs.apply(states, weight, targets, temperature)
+    ours, entropy = FrozenHeadLogProbs.apply(states, FrozenMap(weight, None), targets, temperature)
     (gradient,) = torch.autograd.grad((ours * upstream).sum(), states)
 
     full = (states @ weight.T / temperature).log_softmax(-1)
@@ -166,7 +167,7 @@ def test_the_entropys_gradient_is_that_of_finite_differences_where_it_learns(tem
     upstream, direction = torch.randn(11, generator=generator), torch.randn(11, 8, generator=generator)
 
     def both(at: Tensor) -> Tensor:
-        logprobs, entropy = FrozenHeadLogProbs.apply(at, weight, targets, temperature, True)
+        logprobs, entropy = FrozenHeadLogProbs.apply(at, FrozenMap(weight, None), targets, temperature, True)
         total: Tensor = logprobs.sum() + (entropy * upstream).sum()
         return total
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tutelage.dialogue import Message
+from tutelage.modeling.folding import FrozenMap
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.training import distillation
@@ -100,7 +101,7 @@ def test_the_frozen_head_gives_the_gradient_of_the_plain_way(
     plain, ours = states.clone().requires_grad_(), states.clone().requires_grad_()
     expected = stored_kl(class_logprobs(plain @ weight.T / temperature, kept), teacher)
     (expected * weights_T).sum().backward()
-    found = FrozenHeadKL.apply(ours, weight, kept, teacher, temperature)  # type: ignore[no-untyped-call]
+    found = FrozenHeadKL.apply(ours, FrozenMap(weight, None), kept, teacher, temperature)  # type: ignore[no-untyped-call]
     (found * weights_T).sum().backward()
     torch.testing.assert_close(found, expected.detach(), atol=1e-6, rtol=1e-5)
     assert plain.grad is not None

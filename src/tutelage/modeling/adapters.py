@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutelage.modeling.folding import Product
+from tutelage.modeling.folding import FrozenMap, Product
 
 SCALE = 2.0  # of a low-rank update: alpha = 2·rank in the terms of the LoRA paper
 
@@ -28,6 +28,7 @@ class AdaptedLinear(nn.Module):
         self.whole = nn.ParameterDict()
         self.active: str | None = None
         self.folded: Product | None = None  # used in place of weight and adapter where it is given
+        self.frozen: FrozenMap | None = None  # the base's map and those of others with the same input, once it was used
 
     def add(self, name: str, rank: int) -> None:
         """An adapter that changes nothing yet; `rank` 0: a whole weight. A is drawn from torch's global generator, as

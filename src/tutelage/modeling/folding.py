@@ -1,13 +1,14 @@
-"""A trunk's linear maps as decoding wants them: the adapter folded into the weights, for many products of few rows.
+"""Linear maps whose weights stay as they are: those of a frozen base, and a trunk's with the adapter folded in, for the
+many products of few rows that decoding makes.
 
 On a CPU the library of matrix products (oneDNN) lays a weight out anew at each product, which takes as long as the
-product itself where it has few rows; here that is done once. Maps that are given the same input (a layer's queries,
-keys and values) are one product there.
+product itself where it has few rows, and a twentieth of a long one's time; here that is done once. Maps that are given
+the same input (a layer's queries, keys and values) are one product there.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -60,11 +61,27 @@ class _Joint:
         return output
 
 
+class FrozenMap:
+    """x ↦ x Wᵀ + b of a weight that never changes, and its gradient: each laid out when it is first asked for."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
+        self.weight_OI, self._bias_O = weight_OI, bias_O
+
+    @cached_property
+    def forward(self) -> Product:
+        return product(self.weight_OI, self._bias_O)
+
+    @cached_property
+    def backward(self) -> Product:
+        """g ↦ g W."""
+        return product(self.weight_OI.T, None)
+
+
 def product(weight_OI: Tensor, bias_O: Tensor | None) -> Product:
     """x ↦ x Wᵀ + b of a weight that stays as it is, over the last axis."""
     if not _can_be_laid_out(weight_OI):
         return partial(F.linear, weight=weight_OI, bias=bias_O)
-    laid = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS)
+    laid = torch.ops.mkldnn._reorder_linear_weight(weight_OI.contiguous(), ROWS)
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid, bias_O, "none", [], "")
 
 

@@ -5,7 +5,7 @@ gives is checked against the model's own pass. Models of another build take that
 R rows, L row length, B texts, Q new tokens, D width, H query heads, K key/value heads, O outputs, I inputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from transformers import LlamaModel, MistralModel, Qwen2Model
 
 from tutelage.modeling.adapters import SCALE, AdaptedLinear
 from tutelage.modeling.attention import attention
+from tutelage.modeling.folding import FrozenMap
 from tutelage.modeling.operations import AdaptedProduct, Attention, GatedSiLU, RMSNorm, gated_silu, rms_norm, rotated
 from tutelage.modeling.rows import Rows
 
@@ -97,17 +98,27 @@ def product(x: Tensor, *maps: AdaptedLinear) -> Tensor:
     if (folded := maps[0].folded) is not None:
         return folded(x)
     name = maps[0].active
-    biases = [one.base.bias for one in maps]
-    bias_O = None if biases[0] is None else torch.cat(tuple(biases))
     if name is not None and name in maps[0].whole:
-        return F.linear(x, torch.cat([one.whole[name] for one in maps]), bias_O)
-    weight_OI = joint_weight(*maps)
+        return F.linear(x, torch.cat([one.whole[name] for one in maps]), _joint_bias(maps))
+    frozen = frozen_map(*maps)
     if name is None:
-        return F.linear(x, weight_OI, bias_O)
-    a_RI = torch.cat([one.lora_A[name] for one in maps])
-    b_OR = SCALE * torch.block_diag(*(one.lora_B[name] for one in maps))
-    out: Tensor = AdaptedProduct.apply(x.flatten(0, -2), weight_OI, bias_O, a_RI, b_OR)  # type: ignore[no-untyped-call]
+        return frozen.forward(x)
+    factors = (factor for one in maps for factor in (one.lora_A[name], one.lora_B[name]))
+    out: Tensor = AdaptedProduct.apply(x.flatten(0, -2), frozen, SCALE, *factors)  # type: ignore[no-untyped-call]
     return out.view(*x.shape[:-1], -1)
+
+
+def frozen_map(*maps: AdaptedLinear) -> FrozenMap:
+    """Maps without their adapters as one; made once, and again if the model has been given other weights."""
+    first = maps[0]
+    if first.frozen is None or first.frozen.weight_OI.data_ptr() != first.base.weight.data_ptr():
+        first.frozen = FrozenMap(joint_weight(*maps), _joint_bias(maps))
+    return first.frozen
+
+
+def _joint_bias(maps: Sequence[AdaptedLinear]) -> Tensor | None:
+    biases = [one.base.bias for one in maps]
+    return None if biases[0] is None else torch.cat(tuple(biases))
 
 
 def joint_weight(*maps: AdaptedLinear) -> Tensor:

@@ -4,11 +4,14 @@ Autograd's own derivations make and keep an intermediate for every elementary op
 long as the products do. R rows, L row length, H query heads, K key/value heads, G = H / K, D width of a vector.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from tutelage.modeling.folding import FrozenMap
 
 BLOCK = 128  # queries whose scores are made at once: those of earlier ones do not look at later keys
 
@@ -72,21 +75,33 @@ class GatedSiLU(torch.autograd.Function):
 
 
 class AdaptedProduct(torch.autograd.Function):
-    """x Wᵀ + b + (x Aᵀ) Bᵀ for a frozen W: the low-rank update is added in place, forward and backward. N inputs."""
+    """Maps with the same input next to each other, each x Wᵀ + b + scale · (x Aᵀ) Bᵀ with a frozen W: the low-rank
+    updates are added in place, forward and backward. `factors`: A and B of each map in turn. N inputs."""
 
     @staticmethod
-    def forward(ctx: Any, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, a_RI: Tensor, b_OR: Tensor) -> Tensor:
-        low_NR = F.linear(x_NI, a_RI)
-        ctx.save_for_backward(x_NI, weight_OI, a_RI, b_OR, low_NR)
-        return F.linear(x_NI, weight_OI, bias_O).addmm_(low_NR, b_OR.T)
+    def forward(ctx: Any, x_NI: Tensor, frozen: FrozenMap, scale: float, *factors: Tensor) -> Tensor:
+        a_RI, b_OR = torch.cat(factors[::2]), factors[1::2]
+        low_NR, out_NO = F.linear(x_NI, a_RI), frozen.forward(x_NI)
+        for out, low, b in zip(*_by_map(out_NO, low_NR, b_OR), b_OR, strict=True):
+            out.addmm_(low, b.T, alpha=scale)
+        ctx.save_for_backward(x_NI, a_RI, low_NR, *b_OR)
+        ctx.frozen, ctx.scale = frozen, scale
+        return out_NO
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x_NI, weight_OI, a_RI, b_OR, low_NR = ctx.saved_tensors
-        (grad_NO,) = grads
-        slope_NR = grad_NO @ b_OR
-        of_x = (grad_NO @ weight_OI).addmm_(slope_NR, a_RI) if ctx.needs_input_grad[0] else None
-        return of_x, None, None, slope_NR.T @ x_NI, grad_NO.T @ low_NR
+        x_NI, a_RI, low_NR, *b_OR = ctx.saved_tensors
+        of_out, low = _by_map(grads[0], low_NR, b_OR)
+        slope_NR = torch.cat([grad @ b for grad, b in zip(of_out, b_OR, strict=True)], 1).mul_(ctx.scale)
+        of_x = ctx.frozen.backward(grads[0]).addmm_(slope_NR, a_RI) if ctx.needs_input_grad[0] else None
+        of_a = (slope_NR.T @ x_NI).split([b.shape[1] for b in b_OR])
+        of_b = [(part.T @ grad).mul_(ctx.scale).T for part, grad in zip(low, of_out, strict=True)]
+        return of_x, None, None, *(part for pair in zip(of_a, of_b, strict=True) for part in pair)
+
+
+def _by_map(out_NO: Tensor, low_NR: Tensor, b_OR: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """The columns of each map."""
+    return out_NO.split([len(b) for b in b_OR], 1), low_NR.split([b.shape[1] for b in b_OR], 1)
 
 
 class Attention(torch.autograd.Function):

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from tutelage.modeling.adapters import AdaptedLinear
 from tutelage.modeling.encoding import Encoder
-from tutelage.modeling.folding import Folded, Product, joint_product, product, products
-from tutelage.modeling.layers import cached_BQD, can_be_written_out, rows_RLD
+from tutelage.modeling.folding import Folded, FrozenMap, Product, joint_product, products
+from tutelage.modeling.layers import cached_BQD, can_be_written_out, frozen_map, rows_RLD
 from tutelage.modeling.rows import Group, Rows, lay, packed_batches, token_batches
 from tutelage.plumbing.errors import InputError
 
-HEAD_CHUNK = 512  # response tokens that pass the LM head at once: 512 x 49k vocabulary x 4 bytes = 100 MB of logits
+HEAD_CHUNK = 256  # response tokens that pass the LM head at once: 256 x 49k vocabulary x 4 bytes = 50 MB of logits
 
 
 class Trunk:
@@ -114,15 +114,23 @@ class Trunk:
 
     def fold(self, adapter: str | None) -> Folded:
         """The linear maps with this adapter, as its weights are now, for the many small passes of decoding: the same
-        numbers but for rounding. They take as much memory as the base's own weights, on a CPU also without adapter."""
+        numbers but for rounding. With an adapter they take as much memory as the base's own weights."""
         layers = self.adapted_layers
         maps: dict[int, Product] = {}
         for places in self._siblings:
             group = [layers[place] for place in places]
             weights, biases = [layer.merged(adapter) for layer in group], [layer.base.bias for layer in group]
-            made = [joint_product(weights, biases)] if self._written_out else products(weights, biases)
+            if not self._written_out:
+                made = products(weights, biases)
+            else:
+                made = [frozen_map(*group).forward if adapter is None else joint_product(weights, biases)]
             maps |= zip(places, made, strict=False)
-        return Folded([maps.get(place) for place in range(len(layers))], product(self._lm_head.weight.data, None))
+        return Folded([maps.get(place) for place in range(len(layers))], self.frozen_head.forward)
+
+    @cached_property
+    def frozen_head(self) -> FrozenMap:
+        """The output layer."""
+        return FrozenMap(self._lm_head.weight.data, None)
 
     @cached_property
     def _siblings(self) -> list[list[int]]:
@@ -257,7 +265,7 @@ class Trunk:
         """
         states_TD = hidden_RLD.flatten(0, 1)[rows.before_T]
         logprobs_T, entropy_T = FrozenHeadLogProbs.apply(  # type: ignore[no-untyped-call]
-            states_TD, self._lm_head.weight, rows.targets_T, temperature, entropy_learns
+            states_TD, self.frozen_head, rows.targets_T, temperature, entropy_learns
         )
         return logprobs_T, entropy_T
 
@@ -308,7 +316,7 @@ class FrozenHeadLogProbs(torch.autograd.Function):
     def forward(
         ctx: Any,
         states_TD: Tensor,
-        weight_VD: Tensor,
+        head: FrozenMap,
         targets_T: Tensor,
         temperature: float,
         entropy_learns: bool = False,
@@ -316,17 +324,17 @@ class FrozenHeadLogProbs(torch.autograd.Function):
         wanted = states_TD.requires_grad
         logprobs, entropies, slopes, entropy_slopes = [], [], [], []
         for states, targets in zip(states_TD.split(HEAD_CHUNK), targets_T.split(HEAD_CHUNK), strict=True):
-            logits_CV = (states @ weight_VD.T).float().div_(temperature)
+            logits_CV = head.forward(states).float().div_(temperature)
             logprobs_CV = logits_CV.sub_(logits_CV.logsumexp(-1, keepdim=True))
             probabilities_CV = logprobs_CV.exp()
             logprobs.append(logprobs_CV.gather(1, targets[:, None])[:, 0])
             entropies.append(-torch.linalg.vecdot(probabilities_CV, logprobs_CV))
             if wanted:
-                expected = probabilities_CV.to(weight_VD.dtype) @ weight_VD
-                slopes.append((weight_VD[targets] - expected) / temperature)
+                expected = head.backward(probabilities_CV.to(states.dtype))
+                slopes.append((head.weight_OI[targets] - expected) / temperature)
             if wanted and entropy_learns:
                 surprise_CV = probabilities_CV.mul_(logprobs_CV.add_(entropies[-1][:, None]))
-                entropy_slopes.append((surprise_CV.to(weight_VD.dtype) @ weight_VD) / -temperature)
+                entropy_slopes.append(head.backward(surprise_CV.to(states.dtype)) / -temperature)
         entropy_T = torch.cat(entropies)
         if wanted:
             ctx.save_for_backward(*map(torch.cat, [slopes, entropy_slopes] if entropy_learns else [slopes]))

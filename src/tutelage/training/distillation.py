@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tutelage.modeling.folding import FrozenMap
 from tutelage.modeling.passes import ragged
 from tutelage.modeling.rows import Rows
 from tutelage.modeling.trunk import Trunk
@@ -114,9 +115,8 @@ def student_kl(trunk: Trunk, rows: Rows, teacher: Teacher, places: Sequence[int]
     """KL (T,) at each token of the rows, whose branches are these passages; the adapter in use is the student's."""
     kept_TK, teacher_TC = (classes.to(trunk.device) for classes in teacher.classes(places))
     states_TD = trunk.hidden_RLD(rows, layers).flatten(0, 1)[rows.before_T]
-    weight_VD = trunk.model.get_output_embeddings().weight
     kl_T: Tensor = FrozenHeadKL.apply(  # type: ignore[no-untyped-call]
-        states_TD, weight_VD, kept_TK, teacher_TC, teacher.manifest.temperature
+        states_TD, trunk.frozen_head, kept_TK, teacher_TC, teacher.manifest.temperature
     )
     return kl_T
 
@@ -160,17 +160,17 @@ class FrozenHeadKL(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states_TD: Tensor, weight_VD: Tensor, kept_TK: Tensor, teacher_TC: Tensor, temperature: float
+        ctx: Any, states_TD: Tensor, head: FrozenMap, kept_TK: Tensor, teacher_TC: Tensor, temperature: float
     ) -> Tensor:
         wanted, kls, slopes = states_TD.requires_grad, [], []
         chunks = (part.split(HEAD_CHUNK) for part in (states_TD, kept_TK, teacher_TC))
         for states, kept, teacher in zip(*chunks, strict=True):
-            logits_CV = (states @ weight_VD.T).float().div_(temperature)
+            logits_CV = head.forward(states).float().div_(temperature)
             student = class_logprobs(logits_CV, kept)
             kls.append(stored_kl(student, teacher))
             if wanted:
                 slope_CV = stored_kl_slope(logits_CV, kept, student, teacher)
-                slopes.append((slope_CV.to(weight_VD.dtype) @ weight_VD) / temperature)
+                slopes.append(head.backward(slope_CV.to(states.dtype)) / temperature)
         if wanted:
             ctx.save_for_backward(torch.cat(slopes))
         return torch.cat(kls)
