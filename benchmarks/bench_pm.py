@@ -52,8 +52,8 @@ def main() -> None:
     common = {"data": options.data, "dtype": options.dtype, "device": options.device}
     subprocess.run([sys.executable, OURS, "--task=export", f"--data={options.data}"], check=True)
 
-    place = {"pairs": pairs, "dtype": options.dtype, "device": device_name(options.device)}
-    results = {**earlier(options.out, place), **place}
+    setting = {"pairs": pairs, "dtype": options.dtype, "device": device_name(options.device)}
+    results = {**earlier(options.out, setting), **setting}
     options.out.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(task: str, found: dict[str, Any]) -> None:
@@ -81,15 +81,15 @@ def main() -> None:
             "ours": rows, "padded": padded, "speed_ratio": rows["pairs_per_second"] / padded["pairs_per_second"],
         })  # fmt: skip
     if "same_losses" in options.tasks:
-        single = {**common, "dtype": "float32"}
-        keep("same_losses", measure(sys.executable, OURS, task="pm-padded", pairs=48, **single))
+        in_fp32 = {**common, "dtype": "float32"}
+        keep("same_losses", measure(sys.executable, OURS, task="pm-padded", pairs=48, **in_fp32))
     print(table(results))
 
 
-def earlier(file: Path, place: dict[str, Any]) -> dict[str, Any]:
-    """Results of tasks that were measured before on the same device; those that are measured now replace them."""
+def earlier(file: Path, setting: dict[str, Any]) -> dict[str, Any]:
+    """Results of tasks that were measured before in the same setting; those that are measured now replace them."""
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    return found if place.items() <= found.items() else {}
+    return found if setting.items() <= found.items() else {}
 
 
 def table(results: dict[str, Any]) -> str:

@@ -1,11 +1,13 @@
 """Folded maps: the same numbers in fewer products, and nothing of the trunk is touched."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from tutelage.modeling import folding
-from tutelage.modeling.folding import Product, product, products
+from tutelage.modeling.folding import FrozenMap, Product, product, products
 from tutelage.modeling.rows import Group
 from tutelage.modeling.trunk import Trunk
 
@@ -25,6 +27,29 @@ def test_a_product_is_the_linear_map(dtype: torch.dtype, shape: tuple[int, ...],
     assert_same(
         ours.float(), F.linear(x, weight, bias if biased else None).float(), 1e-5 if dtype.itemsize == 4 else 1e-2
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_a_frozen_map_and_its_gradient(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, bias, x, gradient = (torch.randn(shape, generator=generator) for shape in ((40, 24), 40, (9, 24), (9, 40)))
+    frozen = FrozenMap(weight.to(dtype), bias.to(dtype))
+    bound = 1e-2 if dtype == torch.bfloat16 else 1e-5
+    assert_same(frozen.forward(x.to(dtype)).float(), F.linear(x, weight, bias), bound)
+    assert_same(frozen.backward(gradient.to(dtype)).float(), gradient @ weight, bound)
+
+
+def test_maps_without_adapter_are_laid_out_once_and_follow_the_model(tiny: Trunk) -> None:
+    one, other = tiny.fold(None), tiny.fold(None)
+    assert one.layers == other.layers
+    assert one.head == other.head
+    head = tiny.frozen_head
+    copied = copy.deepcopy(tiny.model.get_decoder().layers[0].self_attn.q_proj)
+    assert copied.frozen is tiny.adapted_layers[0].frozen
+    assert not copied.frozen.holds(copied.base.weight)
+    tiny.model.to(torch.bfloat16)
+    assert tiny.frozen_head is not head
+    assert tiny.frozen_head.weight_OI.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("biased", [(), (0, 1), (1,)], ids=str)

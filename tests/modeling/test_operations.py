@@ -44,6 +44,19 @@ def test_adapted_products_of_one_input(biased: bool, input_learns: bool) -> None
     assert torch.autograd.gradcheck(AdaptedProduct.apply, inputs)
 
 
+def test_adapted_products_in_bf16_are_those_in_fp32_but_for_rounding() -> None:
+    shapes = ((5, 8), (6, 8), (3, 8), (4, 3), (2, 8), (2, 2), (5, 6))  # x, W, two pairs of factors, the gradient of y
+    exact = [drawn(*shape, seed=seed, learns=False) for seed, shape in enumerate(shapes)]
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        x, weight, *factors, slope = (tensor.to(dtype) for tensor in exact)  # fp64 itself is never laid out
+        learning = [tensor.requires_grad_() for tensor in (x, *factors)]
+        out = AdaptedProduct.apply(x, FrozenMap(weight, None), 2.0, *factors)
+        found.append([out.detach(), *torch.autograd.grad(out, learning, slope)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(other.float(), one, rtol=0.03, atol=0.03 * float(one.abs().max()))
+
+
 def angles() -> tuple[Tensor, Tensor]:
     """As the layers give them: of each pair of coordinates, the first one's sine negated."""
     turns = drawn(R, L, 1, D // 2, seed=5, learns=False)

@@ -26,7 +26,7 @@ class Largest(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        plain = isinstance(out, torch.Tensor) and not out.is_mkldnn  # the weight, laid out for oneDNN, is one
+        plain = isinstance(out, torch.Tensor) and not out.is_mkldnn  # a layer's laid-out weight has no data_ptr
         if plain and out.data_ptr() != self.weight_VD.data_ptr() and out.ndim and out.shape[-1] == len(self.weight_VD):
             self.rows = max(self.rows, out.numel() // out.shape[-1])
         return out
@@ -38,7 +38,7 @@ def test_no_matrix_of_all_tokens_by_vocabulary_is_made(talker: Trunk, monkeypatc
     ids = np.random.default_rng(0).integers(5, 250, (4, 40))
     rows = talker.lay([Group((7, 8), tuple(tuple(branch.tolist()) for branch in ids))])
     weight_VD = talker.model.get_output_embeddings().weight
-    _ = talker.frozen_head.forward, talker.frozen_head.backward  # laid out now: what that makes is a weight
+    _ = talker.frozen_head.forward, talker.frozen_head.backward  # laid out beforehand: its copy is V wide
     with talker.using("policy", trained=True):
         hidden = talker.hidden_RLD(rows)
         with Largest(weight_VD) as largest:

@@ -111,7 +111,7 @@ def product(x: Tensor, *maps: AdaptedLinear) -> Tensor:
 def frozen_map(*maps: AdaptedLinear) -> FrozenMap:
     """Maps without their adapters as one; made once, and again if the model has been given other weights."""
     first = maps[0]
-    if first.frozen is None or first.frozen.weight_OI.data_ptr() != first.base.weight.data_ptr():
+    if first.frozen is None or not first.frozen.holds(*(one.base.weight for one in maps)):
         first.frozen = FrozenMap(joint_weight(*maps), _joint_bias(maps))
     return first.frozen
 

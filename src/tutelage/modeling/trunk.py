@@ -16,7 +16,9 @@ from tutelage.modeling.layers import cached_BQD, can_be_written_out, frozen_map,
 from tutelage.modeling.rows import Group, Rows, lay, packed_batches, token_batches
 from tutelage.plumbing.errors import InputError
 
-HEAD_CHUNK = 256  # response tokens that pass the LM head at once: 256 x 49k vocabulary x 4 bytes = 50 MB of logits
+# Response tokens that pass the LM head at once: 256 x 49k vocabulary x 4 bytes = 50 MB of logits. On a CPU twice as
+# many are no faster.
+HEAD_CHUNK = 256
 
 
 class Trunk:
@@ -34,6 +36,7 @@ class Trunk:
         self._written_out = self.device.type == "cpu" and can_be_written_out(self._decoder)
         self._lm_head = _plain_head(model)
         self._head: Product = self._lm_head
+        self._frozen_head: FrozenMap | None = None
         self._adapted_paths = _make_adaptable(self._decoder)
         self._active: str | None = None
 
@@ -114,23 +117,27 @@ class Trunk:
 
     def fold(self, adapter: str | None) -> Folded:
         """The linear maps with this adapter, as its weights are now, for the many small passes of decoding: the same
-        numbers but for rounding. With an adapter they take as much memory as the base's own weights."""
+        numbers but for rounding. They take as much memory as the base's own weights; on a CPU those without adapter are
+        kept, as the trunk's own passes go by them, too."""
         layers = self.adapted_layers
         maps: dict[int, Product] = {}
         for places in self._siblings:
             group = [layers[place] for place in places]
+            if self._written_out and adapter is None:
+                maps[places[0]] = frozen_map(*group).forward
+                continue
             weights, biases = [layer.merged(adapter) for layer in group], [layer.base.bias for layer in group]
-            if not self._written_out:
-                made = products(weights, biases)
-            else:
-                made = [frozen_map(*group).forward if adapter is None else joint_product(weights, biases)]
+            made = [joint_product(weights, biases)] if self._written_out else products(weights, biases)
             maps |= zip(places, made, strict=False)
         return Folded([maps.get(place) for place in range(len(layers))], self.frozen_head.forward)
 
-    @cached_property
+    @property
     def frozen_head(self) -> FrozenMap:
-        """The output layer."""
-        return FrozenMap(self._lm_head.weight.data, None)
+        """The output layer, laid out at first use."""
+        weight_VD = self._lm_head.weight.data
+        if self._frozen_head is None or not self._frozen_head.holds(weight_VD):
+            self._frozen_head = FrozenMap(weight_VD, None)
+        return self._frozen_head
 
     @cached_property
     def _siblings(self) -> list[list[int]]:

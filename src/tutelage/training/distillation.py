@@ -20,15 +20,13 @@ from torch import Tensor
 from tutelage.modeling.folding import FrozenMap
 from tutelage.modeling.passes import ragged
 from tutelage.modeling.rows import Rows
-from tutelage.modeling.trunk import Trunk
+from tutelage.modeling.trunk import HEAD_CHUNK, Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError, require_positive
 from tutelage.training.checkpoint import Metrics
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.packing import equal_steps, packed_rows
 from tutelage.training.schedule import rate_factor
 from tutelage.training.teacher import Teacher, class_logprobs
-
-HEAD_CHUNK = 256  # tokens whose logits and their slopes are there at once
 
 
 @dataclass(frozen=True)
