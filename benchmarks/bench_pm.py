@@ -10,12 +10,14 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 PEER = HERE / "peer_trl.py"
 OURS = HERE / "ours_pm.py"
+Line = tuple[str, float, str, str]  # of a table: what, value, unit, bar
 TASKS = ["pm", "dpo", "score", "same_losses"]
 
 
@@ -54,11 +56,10 @@ def main() -> None:
 
     setting = {"pairs": pairs, "dtype": options.dtype, "device": device_name(options.device)}
     results = {**earlier(options.out, setting), **setting}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(task: str, found: dict[str, Any]) -> None:
         results[task] = found
-        options.out.write_text(json.dumps(results, indent=2) + "\n")  # a run that is stopped keeps what it has
+        save(results, options.out)
 
     for task in ("pm", "dpo"):
         if task not in options.tasks:
@@ -92,9 +93,15 @@ def earlier(file: Path, setting: dict[str, Any]) -> dict[str, Any]:
     return found if setting.items() <= found.items() else {}
 
 
+def save(results: dict[str, Any], file: Path) -> None:
+    """After every task: a run that is stopped keeps what it has."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results, indent=2) + "\n")
+
+
 def table(results: dict[str, Any]) -> str:
     """The rows of what was measured, with their bars."""
-    lines = []
+    lines: list[Line] = []
     if "pm" in results:
         pm = results["pm"]
         lines += [
@@ -117,7 +124,11 @@ def table(results: dict[str, Any]) -> str:
     if "same_losses" in results:
         gap = results["same_losses"]["largest_gap"]
         lines.append(("step losses, rows against padded texts, fp32", gap, "at most", "float error"))
-    return "\n".join(f"| {what} | {value:.3g} {unit} | {aim} |" for what, value, unit, aim in lines)
+    return written(lines)
+
+
+def written(lines: Sequence[Line]) -> str:
+    return "\n".join(f"| {what} | {value:.3g} {unit} | {bar} |" for what, value, unit, bar in lines)
 
 
 def device_name(device: str) -> str:

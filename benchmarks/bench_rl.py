@@ -6,7 +6,6 @@ the peer gets the batch and the cache that are fastest for it among those tried.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_pm import device_name, earlier, measure
+from bench_pm import Line, device_name, earlier, measure, save, written
 
 HERE = Path(__file__).parent
 OURS, PEER = HERE / "ours_rl.py", HERE / "peer_rl.py"
@@ -75,20 +74,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "rl-cpu.json")
     options = parser.parse_args()
     subprocess.run([sys.executable, OURS, "--task=export"], check=True)
-    place = {"device": device_name(options.device), "dtype": options.dtype}
-    results = {**earlier(options.out, place), **place}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    setting = {"device": device_name(options.device), "dtype": options.dtype}
+    results = {**earlier(options.out, setting), **setting}
     for task, figure in FIGURES.items():
         if task in options.tasks:
             layout = {"batch": 8} if task == "ppo" else best_layout(task, options)
             results[task] = compare(task, figure, options, **layout)
-            options.out.write_text(json.dumps(results, indent=2) + "\n")  # a run that is stopped keeps what it has
+            save(results, options.out)
     print(table(results))
 
 
 def table(results: dict[str, Any]) -> str:
     """The rows of what was measured, with their bars."""
-    lines = []
+    lines: list[Line] = []
     if "sample" in results:
         found = results["sample"]
         lines += [
@@ -114,7 +112,7 @@ def table(results: dict[str, Any]) -> str:
             ("scoring, reference", ours["rollout_share"] - ours["sampling_share"], "of a step", "-"),
             ("training", 1 - ours["rollout_share"], "of a step", "-"),
         ]
-    return "\n".join(f"| {what} | {value:.3g} {unit} | {bar} |" for what, value, unit, bar in lines)
+    return written(lines)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,12 @@ ROWS = 32  # what a weight is laid out for; products of thousands of rows were n
 
 @dataclass(frozen=True)
 class Folded:
-    """The maps of a trunk's layers, in their order, and of its output layer. The trunk's own weights keep their values.
+    """The maps of a trunk's layers, in their order. The trunk's own weights keep their values.
 
     Of maps that are one product in the trunk's own pass, the first is that product and the others are None.
     """
 
     layers: list[Product | None]
-    head: Product
 
 
 def products(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> list[Product]:
@@ -40,8 +39,12 @@ def products(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> list
 
 def joint_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Product:
     """The outputs of several weights (O, I) for one input, next to each other; all have a bias or none has."""
+    return product(torch.cat(list(weights)), joint_bias(biases))
+
+
+def joint_bias(biases: Sequence[Tensor | None]) -> Tensor | None:
     given = [bias for bias in biases if bias is not None]
-    return product(torch.cat(list(weights)), torch.cat(given) if given else None)
+    return torch.cat(given) if given else None
 
 
 class _Joint:

@@ -5,7 +5,7 @@ gives is checked against the model's own pass. Models of another build take that
 R rows, L row length, B texts, Q new tokens, D width, H query heads, K key/value heads, O outputs, I inputs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from transformers import LlamaModel, MistralModel, Qwen2Model
 
 from tutelage.modeling.adapters import SCALE, AdaptedLinear
 from tutelage.modeling.attention import attention
-from tutelage.modeling.folding import FrozenMap
+from tutelage.modeling.folding import FrozenMap, joint_bias
 from tutelage.modeling.operations import AdaptedProduct, Attention, GatedSiLU, RMSNorm, gated_silu, rms_norm, rotated
 from tutelage.modeling.rows import Rows
 
@@ -99,7 +99,7 @@ def product(x: Tensor, *maps: AdaptedLinear) -> Tensor:
         return folded(x)
     name = maps[0].active
     if name is not None and name in maps[0].whole:
-        return F.linear(x, torch.cat([one.whole[name] for one in maps]), _joint_bias(maps))
+        return F.linear(x, torch.cat([one.whole[name] for one in maps]), joint_bias([one.base.bias for one in maps]))
     frozen = frozen_map(*maps)
     if name is None:
         return frozen.forward(x)
@@ -112,13 +112,8 @@ def frozen_map(*maps: AdaptedLinear) -> FrozenMap:
     """Maps without their adapters as one; made once, and again if the model has been given other weights."""
     first = maps[0]
     if first.frozen is None or not first.frozen.holds(*(one.base.weight for one in maps)):
-        first.frozen = FrozenMap(joint_weight(*maps), _joint_bias(maps))
+        first.frozen = FrozenMap(joint_weight(*maps), joint_bias([one.base.bias for one in maps]))
     return first.frozen
-
-
-def _joint_bias(maps: Sequence[AdaptedLinear]) -> Tensor | None:
-    biases = [one.base.bias for one in maps]
-    return None if biases[0] is None else torch.cat(tuple(biases))
 
 
 def joint_weight(*maps: AdaptedLinear) -> Tensor:

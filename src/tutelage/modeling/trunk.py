@@ -129,7 +129,7 @@ class Trunk:
             weights, biases = [layer.merged(adapter) for layer in group], [layer.base.bias for layer in group]
             made = [joint_product(weights, biases)] if self._written_out else products(weights, biases)
             maps |= zip(places, made, strict=False)
-        return Folded([maps.get(place) for place in range(len(layers))], self.frozen_head.forward)
+        return Folded([maps.get(place) for place in range(len(layers))])
 
     @property
     def frozen_head(self) -> FrozenMap:
@@ -172,7 +172,7 @@ class Trunk:
     def _hold(self, folded: Folded | None) -> None:
         for layer, its in zip(self.adapted_layers, folded.layers if folded else repeat(None), strict=False):
             object.__setattr__(layer, "folded", its)  # the checks of a module's own setattr would take 5% of a step
-        self._head = folded.head if folded else self._lm_head
+        self._head = self.frozen_head.forward if folded else self._lm_head
 
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by the path of their layer."""
