@@ -64,7 +64,7 @@ def test_from_export_to_backup_and_back(
     (out / "more.jsonl").unlink()
     rows = run(capsys, "feedback", "backup", tmp_path / "b.gz", "--database", url)["rows"]
     assert run(capsys, "feedback", "restore", tmp_path / "b.gz", "--database", copy)["rows"] == rows
-    assert run(capsys, "feedback", "upgrade", "--database", copy) == {"before": "0004", "after": "0004"}
+    assert run(capsys, "feedback", "upgrade", "--database", copy) == {"before": "0005", "after": "0005"}
     assert "say --yes" in refused(capsys, 2, "feedback", "erase", me, "--database", copy)
     assert run(capsys, "feedback", "erase", me, "--yes", "--database", copy)["erased"]["judgments"] == 30
     assert "no worker" in refused(capsys, 2, "feedback", "erase", "nobody", "--yes", "--database", copy)

@@ -131,6 +131,12 @@ class Stage:
         with self.database.writing() as session:
             self.parts["token"] = reset_token(session, other.worker_id, "a test")
 
+    def reported(self) -> None:
+        other = self.others()
+        with self.database.writing() as session:
+            own = Conversations(session, other)
+            self.parts["report"] = own.report(self.parts["conversation"], "other", key=self.key())
+
     def imported(self) -> None:
         row = comparison_to_record(Comparison(Prompt.from_turns("why?"), Response("so"), Response("no"), "helpful"))
         with self.database.writing() as session:
@@ -241,6 +247,7 @@ REACHED: dict[str, tuple[Prepare, Mapping[str, Any], int]] = {
     ),
     "GET /review/conversations/{conversation}": (_others, {}, 200),
     "POST /review/samples/{sample}": (Stage.sample, {"key": "", "passed": "true"}, 303),
+    "POST /review/reports/{report}/closing": (Stage.reported, _keyed, 303),
     "POST /review/exclusions": (_others, {**_why, "kind": "conversation", "subject": "{conversation}"}, 303),
     "GET /admin": (_others, {}, 200),
     "GET /admin/agreement": (_others, {}, 200),

@@ -1,10 +1,13 @@
 """What is done once at the start of a collection."""
 
+import socket
+
 import pytest
+import uvicorn
 
 from tutelage.collect.caps import RedTeamTime
 from tutelage.collect.handoff import arrival_from
-from tutelage.collect.server import deploy, first_admin
+from tutelage.collect.server import deploy, first_admin, listening_socket
 from tutelage.collect.settings import RedTeamCaps, Settings
 from tutelage.dialogue import SamplingParameters
 from tutelage.feedback.database.access import Access
@@ -92,3 +95,11 @@ def test_of_the_first_admins_links_the_last_alone_opens(database: Database) -> N
     links = [first_admin(database) or "" for _ in range(2)]
     with database.reading() as session:
         assert [Access(session).is_open(link.removeprefix("/join/")) for link in links] == [False, True]
+
+
+def test_what_is_sent_goes_out_at_once() -> None:
+    with listening_socket(uvicorn.Config(lambda: None, host="127.0.0.1", port=0, log_level="warning")) as listening:
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        with pytest.raises(InputError, match="is it taken"):
+            listening_socket(uvicorn.Config(lambda: None, host="127.0.0.1", port=listening.getsockname()[1]))

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -37,12 +38,12 @@ KEPT_ALIVE = 75  # seconds that a connection may rest: longer than a proxy keeps
 SLOW = 60  # seconds in which a web process must come up, or show that it lives, before it is replaced
 
 
-def web_app(settings: Settings, socket: str, secret: str) -> FastAPI:
+def web_app(settings: Settings, model: str, secret: str) -> FastAPI:
     """The app of one web process, before a model process that runs already. As a service it logs every request."""
     if settings.tls:
         logging.basicConfig(format="%(levelname)s %(message)s")
         LOG.setLevel(logging.INFO)
-    app = make_app(settings, Database(settings.database), ModelClient(Path(socket), secret))
+    app = make_app(settings, Database(settings.database), ModelClient(Path(model), secret))
     # What was loaded stays: no collection of garbage is to look through it again.
     gc.collect()
     gc.freeze()
@@ -66,17 +67,31 @@ def serve(
             proxy_headers=settings.tls, timeout_graceful_shutdown=GRACE, timeout_worker_healthcheck=SLOW,
             timeout_keep_alive=KEPT_ALIVE,
         )  # fmt: skip
-        try:
-            listening = config.bind_socket()
-            listening.listen(config.backlog)  # who comes before the web processes are up waits, and is not refused
-        except SystemExit as error:
-            raise InputError(f"--port {port}: cannot listen on {host}:{port}; is it taken? Choose another") from error
+        listening = listening_socket(config)
         on_ready()
         with suppress(KeyboardInterrupt):
             if processes == 1:
                 uvicorn.Server(config).run(sockets=[listening])
             else:
                 Multiprocess(config, sockets=[listening]).run()
+
+
+def listening_socket(config: uvicorn.Config) -> socket.socket:
+    """The socket that all web processes take connections from.
+
+    Raises:
+        InputError: the port is taken.
+    """
+    try:
+        listening = config.bind_socket()
+    except SystemExit as error:
+        where = f"{config.host}:{config.port}"
+        raise InputError(f"--port {config.port}: cannot listen on {where}; is it taken? Choose another") from error
+    # A page goes out as its head and its body. Without this the body waits until the browser has acknowledged the head,
+    # which it puts off for 40 ms. Connections inherit it; asyncio sets it only where a socket names its protocol.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening.listen(config.backlog)  # who comes before the web processes are up waits, and is not refused
+    return listening
 
 
 def require_private(host: str, tls: bool) -> None:

@@ -39,12 +39,13 @@ def spoken_of(database: Database) -> tuple[Principal, Principal]:
     chat = start(database, me)
     turn = judged(database, me, chat, text=f"I am {NAME}")
     with acting(database, me) as mine:
-        mine.report(chat, "other", NAME, key=new_key())
+        report = mine.report(chat, "other", NAME, key=new_key())
     end(database, me, chat)
     with database.writing() as session:
         reviews, workers = Reviews(session, reviewer), Workers(session, reviewer)
         for kind, subject in (("worker", me.worker_id), ("conversation", chat), ("turn", str(turn))):
             reviews.set_excluded(kind, subject, True, f"her name is {NAME}")  # type: ignore[arg-type]
+        reviews.close(report)
         workers.set_status(me.worker_id, "paused", f"{NAME} asked for it")
         workers.set_roles(me.worker_id, ["worker"], NAME)
         workers.set_may_edit(me.worker_id, True, NAME)

@@ -9,6 +9,7 @@ import pytest
 
 from tutelage.feedback.database import hours, others
 from tutelage.feedback.database.agreement import overlap
+from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.hours import credited, home
 from tutelage.feedback.database.others import BlindTurn, OthersTurns
@@ -297,6 +298,27 @@ def test_the_queue_finds_what_is_worth_a_check(database: Database) -> None:
     }
     assert {reason: turn and turn.turn_id for reason, turn in found.items()} == {"flagged": slow, "too_fast": hasty}
     assert given(database, worker(database, "reviewer"), "review", "new_worker") is None  # both are being checked
+
+
+def test_a_report_that_is_dealt_with_waits_no_more(database: Database) -> None:
+    deploy(database)
+    me, reviewer = worker(database), worker(database, "reviewer")
+    chat = start(database, me)
+    judged(database, me, chat)
+    with acting(database, me) as mine:
+        first, second = (mine.report(chat, "other", words, key=new_key()) for words in ("odd", "still odd"))
+    end(database, me, chat)
+    with database.writing() as session:
+        reviews = Reviews(session, reviewer)
+        for _ in ("closed", "and once more"):
+            reviews.close(first)
+        assert [flag.id for flag in reviews.flags()] == [second]
+        assert [entry.details for entry in Audit(session).latest(action="close report")] == [{"report": first}]
+        with pytest.raises(NotFound, match="no report 1000"):
+            reviews.close(1000)
+        assert OthersTurns(session, reviewer, "review").candidates("flagged") != []
+        reviews.close(second)
+        assert OthersTurns(session, reviewer, "review").candidates("flagged") == []
 
 
 def test_who_was_distressed_is_heard(database: Database) -> None:

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 
 from tutelage.collect.forms import Sent
-from tutelage.collect.gate import GatedRoute, principal_of
+from tutelage.collect.gate import GatedRoute, principal_of, visit_of
 from tutelage.collect.limits import ARRIVE, SIGN_IN, take
 from tutelage.collect.pages import go, page
 from tutelage.collect.routes.arrival import Password
 from tutelage.collect.security import set_session_cookie
 from tutelage.collect.site import site_of
-from tutelage.feedback.database.access import Access
+from tutelage.feedback.database.access import Access, token_hash
 from tutelage.feedback.database.credentials import change_password, reset_of, reset_password
 from tutelage.feedback.database.passwords import SHORTEST
 
@@ -78,9 +78,13 @@ def _signed_in(request: Request, token: str) -> Response:
 
 
 def _account(request: Request, status: int = 200, problem: str = "") -> HTMLResponse:
+    me = principal_of(request).worker_id
     with site_of(request).database.reading() as session:
-        login = Access(session).login_name(principal_of(request).worker_id)
-    return page(request, "account.html.j2", status, login=login, problem=problem, shortest=SHORTEST)
+        login, logins = Access(session).login_name(me), Access(session).logins(me)
+    here = token_hash(visit_of(request).token)
+    return page(
+        request, "account.html.j2", status, login=login, logins=logins, here=here, problem=problem, shortest=SHORTEST
+    )
 
 
 def _reset_page(request: Request, token: str, status: int = 200, problem: str = "") -> HTMLResponse:

@@ -137,6 +137,13 @@ def decide_sample(request: Request, sample: TurnId, form: Annotated[SampleForm, 
     return go("/review")
 
 
+@router.post("/review/reports/{report}/closing")
+def close_report(request: Request, report: TurnId, form: Annotated[Keyed, Form()]) -> RedirectResponse:
+    """A report that is dealt with."""
+    decide(request, form, lambda session, me: Reviews(session, me).close(report))
+    return go("/review")
+
+
 @router.post("/review/exclusions")
 def exclude(request: Request, form: Annotated[ExclusionForm, Form()]) -> RedirectResponse:
     """Leave a turn, a conversation or a worker out of later exports, or take it in again."""

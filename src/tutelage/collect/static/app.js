@@ -210,9 +210,21 @@ function describe(scale) {
   findAll(".card").forEach((card) => card.classList.toggle("preferred", !!chosen && card.id === `answer-${chosen.value <= 4 ? "a" : "b"}`));
 }
 
-/* Whether a key belongs to this field. In an empty composer a page's key comes first: the keyboard is there after a choice. */
-const writes = (element) => element.matches("textarea[data-enter]") ? element.value !== ""
-  : element.matches("textarea, select, input:not([type=radio], [type=checkbox])");
+const writes = (element) => element.matches("textarea, select, input:not([type=radio], [type=checkbox])");
+const buttonOf = (key) => find(`[data-key="${CSS.escape(key)}"]:not(:disabled)`);
+
+/* The keyboard is in the empty composer after a choice. There a button's key may begin a message as well: it presses the
+   button if nothing follows it. */
+const FOLLOWS = 800; // milliseconds
+
+function pressUnlessFollowed(composer, key) {
+  setTimeout(() => {
+    if (!composer.isConnected || composer.value !== key) return;
+    composer.value = "";
+    keepDraft(composer.form);
+    buttonOf(key)?.click();
+  }, FOLLOWS);
+}
 
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form[data-live]")) return;
@@ -250,7 +262,10 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     return target.form.requestSubmit();
   }
-  if (writes(target)) return;
+  if (writes(target)) {
+    if (target.matches("textarea[data-enter]") && target.value === "" && buttonOf(event.key)) pressUnlessFollowed(target, event.key);
+    return;
+  }
   const step = find(`.scale:not(:disabled) input[value="${CSS.escape(event.key)}"]`);
   if (step) {
     step.checked = true;
@@ -260,7 +275,7 @@ document.addEventListener("keydown", (event) => {
     const form = find(".scale input:checked")?.form;
     if (form) { event.preventDefault(); form.requestSubmit(); }
   } else {
-    const button = find(`[data-key="${CSS.escape(event.key)}"]:not(:disabled)`);
+    const button = buttonOf(event.key);
     if (button) { event.preventDefault(); button.click(); }
   }
 });

@@ -280,6 +280,12 @@ class Access:
         mine = update(Login).where(Login.token_hash == token_hash(token))
         changed(self._session, mine.values(seen=time.time()))
 
+    def logins(self, worker_id: str) -> list[Login]:
+        """Where a worker is signed in, the latest seen first."""
+        now = time.time()
+        open = (Login.worker_id == worker_id, Login.expires >= now, Login.seen >= now - LOGIN_IDLE)
+        return list(self._session.scalars(select(Login).where(*open).order_by(Login.seen.desc())))
+
     def close_login(self, token: str) -> None:
         changed(self._session, delete(Login).where(Login.token_hash == token_hash(token)))
 

@@ -11,6 +11,7 @@ from tutelage.feedback.database.refusals import NotFound
 from tutelage.feedback.database.tables import (
     Answered,
     Assignment,
+    ClosedFlag,
     AuditEntry,
     Base,
     Consent,
@@ -77,6 +78,7 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
     judged = or_(Judgment.turn_id.in_(turns), Judgment.worker_id == worker_id)
     judgments = list(session.scalars(select(Judgment.id).where(judged).order_by(Judgment.id)))
     struck = Audit(session).strike(_about(worker_id, theirs, turns))
+    flagged = or_(Flag.conversation_id.in_(theirs), Flag.worker_id == worker_id)
     counts = {
         "reviews": _delete(session, Review, or_(
             Review.turn_id.in_(turns), Review.reviewer_id == worker_id,
@@ -90,7 +92,11 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
             Exclusion.subject == worker_id, Exclusion.subject.in_(theirs),
             Exclusion.subject.in_(turns.with_only_columns(cast(Turn.id, Text))),
         )),
-        "flags": _delete(session, Flag, or_(Flag.conversation_id.in_(theirs), Flag.worker_id == worker_id)),
+        "closed_flags": _delete(
+            session, ClosedFlag,
+            or_(ClosedFlag.flag_id.in_(select(Flag.id).where(flagged)), ClosedFlag.closed_by == worker_id),
+        ),
+        "flags": _delete(session, Flag, flagged),
         "ratings": _delete(session, Rating, or_(Rating.conversation_id.in_(theirs), Rating.worker_id == worker_id)),
         "readings": _delete(session, Reading, or_(Reading.conversation_id.in_(theirs), Reading.worker_id == worker_id)),
     }  # fmt: skip

@@ -98,10 +98,10 @@ def export(
         manifest = _manifest(beside, counts, test_share, name)
         write_json(beside / MANIFEST, manifest)
         if name is not None:
-            freeze(database, name, manifest, sha256(beside / MANIFEST))
             for path in beside.rglob("*"):
                 if path.is_file():
                     path.chmod(0o444)
+            freeze(database, name, manifest, sha256(beside / MANIFEST))  # last: the name is taken for good
     return manifest
 
 

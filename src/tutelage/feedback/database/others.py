@@ -20,6 +20,7 @@ from tutelage.feedback.database.states import ConversationState, TurnState
 from tutelage.feedback.database.tables import (
     Assignment,
     CheckReason,
+    ClosedFlag,
     Conversation,
     Flag,
     Judgment,
@@ -275,7 +276,8 @@ class OthersTurns:
         own = exists().where(Judgment.turn_id == Turn.id, Judgment.purpose == "own", Judgment.stands)
         if reason == "flagged":
             return exists().where(
-                Flag.conversation_id == Turn.conversation_id, or_(Flag.turn_id.is_(None), Flag.turn_id == Turn.id)
+                Flag.conversation_id == Turn.conversation_id, or_(Flag.turn_id.is_(None), Flag.turn_id == Turn.id),
+                ~exists().where(ClosedFlag.flag_id == Flag.id),
             )
         if reason == "too_fast":
             return own.where(Judgment.milliseconds < TOO_FAST)

@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.audit import Audit
-from tutelage.feedback.database.connection import changed
+from tutelage.feedback.database.connection import changed, insert_new
 from tutelage.feedback.database.once import once
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.tables import (
+    ClosedFlag,
     Conversation,
     Exclusion,
     Flag,
@@ -129,8 +130,18 @@ class Reviews:
         return self._session.scalar(select(Exclusion.reason).where(*same, Exclusion.stands, Exclusion.excluded))
 
     def flags(self, limit: int = 100) -> list[Flag]:
-        """What workers have reported, the latest first."""
-        return list(self._session.scalars(select(Flag).order_by(Flag.id.desc()).limit(limit)))
+        """What workers have reported and nobody has closed, the latest first."""
+        waiting = select(Flag).where(~exists().where(ClosedFlag.flag_id == Flag.id))
+        return list(self._session.scalars(waiting.order_by(Flag.id.desc()).limit(limit)))
+
+    def close(self, flag_id: int) -> None:
+        """Note that a report is dealt with: it waits no longer, and its turns are given out no more because of it."""
+        flag = self._session.get(Flag, flag_id)
+        if flag is None:
+            raise NotFound(f"no report {flag_id}")
+        if insert_new(self._session, ClosedFlag, flag_id=flag_id, closed_by=self._principal.worker_id):
+            subject = f"conversation {flag.conversation_id}"
+            Audit(self._session).append(self._principal.worker_id, "close report", subject, {"report": flag_id})
 
     def thread(self, conversation_id: str) -> tuple[str, Thread]:
         """The worker and the thread of any conversation; its choices where the principal has judged the turn."""

@@ -43,6 +43,7 @@ from tutelage.feedback.database.tables.people import (
 )
 from tutelage.feedback.database.tables.talk import (
     Assignment,
+    ClosedFlag,
     Conversation,
     DeploymentChange,
     Exclusion,
@@ -63,6 +64,7 @@ __all__ = [
     "AuditHead",
     "Base",
     "CheckReason",
+    "ClosedFlag",
     "Consent",
     "Conversation",
     "Credential",

@@ -229,6 +229,16 @@ class Flag(Base):
     created: Mapped[float] = now()
 
 
+class ClosedFlag(Base):
+    """That a reviewer has dealt with a worker's report."""
+
+    __tablename__ = "closed_flags"
+
+    flag_id: Mapped[int] = mapped_column(ForeignKey("flags.id"), primary_key=True)
+    closed_by: Mapped[str] = worker()
+    created: Mapped[float] = now()
+
+
 class Assignment(Base):
     """Another's turn that a worker is to judge, for overlap or as a spot-check; the choice made there is not shown."""
 
