@@ -36,8 +36,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/tutelage demo
 
+# A file's tests stay in one process: they share what is made once (a browser, a trained model).
 test: install
-	$(BIN)/python -m pytest -m "not hard"
+	$(BIN)/python -m pytest -m "not hard" --numprocesses 2 --dist loadfile
 
 test-hard: install
 	$(BIN)/python -m pytest -m hard

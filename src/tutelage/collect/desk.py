@@ -88,7 +88,8 @@ class Desk:
                 if attempt.ended is not None:
                     return
                 try:
-                    await asyncio.wait_for(news.wait(), HEARTBEAT)
+                    async with asyncio.timeout(HEARTBEAT):
+                        await news.wait()
                 except TimeoutError:
                     yield WAITING
 

@@ -40,7 +40,8 @@ class Line:
             raise Unavailable("too many wait to write")
         self._room -= 1
         try:
-            await asyncio.wait_for(self._places.acquire(), WAIT_FOR_LOCK)
+            async with asyncio.timeout(WAIT_FOR_LOCK):
+                await self._places.acquire()
         except TimeoutError as error:
             raise Unavailable("others have been writing for too long") from error
         finally:

@@ -82,7 +82,8 @@ class ModelClient:
     async def _records(self, reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
         """The records of a reply, up to the one that says it is whole: a connection that ends before was cut."""
         while True:
-            line = await asyncio.wait_for(reader.readline(), self._patience)
+            async with asyncio.timeout(self._patience):
+                line = await reader.readline()
             if not line.endswith(b"\n"):
                 raise AnswersLost("the model process went away")
             record = json.loads(line)

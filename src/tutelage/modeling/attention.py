@@ -85,8 +85,7 @@ def _decode(query_BH1D: Tensor, key_BKLD: Tensor, value_BKLD: Tensor, mask_B11L:
         scores_BKGL += mask_B11L
     elif mask_B11L is not None:
         scores_BKGL = scores_BKGL.masked_fill(~mask_B11L, float("-inf"))
-    weights_BKGL = scores_BKGL.softmax(dim=-1, dtype=torch.float32).to(value_BKLD.dtype)
-    return (weights_BKGL @ value_BKLD).view(B, H, 1, D)
+    return (scores_BKGL.softmax(-1) @ value_BKLD).view(B, H, 1, D)
 
 
 AttentionInterface.register(NAME, attention)

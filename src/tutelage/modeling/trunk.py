@@ -260,7 +260,13 @@ class Trunk:
 
     def logits(self, states: Tensor, temperature: float) -> Tensor:
         """fp32 logits of the policy: the temperature is part of it, here and nowhere else."""
-        return self._head(states).float().div_(temperature)
+        (logits,) = self.logits_by_parts(states, temperature, len(states))
+        return logits
+
+    def logits_by_parts(self, states: Tensor, temperature: float, rows: int) -> Iterator[Tensor]:
+        """`logits` of so many rows after the other: one product for all, and in fp32 only what is looked at."""
+        for part in self._head(states).split(rows):
+            yield part.float().div_(temperature)
 
     def logprobs_T(
         self, hidden_RLD: Tensor, rows: Rows, temperature: float, entropy_learns: bool = False

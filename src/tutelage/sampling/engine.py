@@ -21,7 +21,7 @@ from tutelage.sampling.draft import Draft
 from tutelage.sampling.draw import draw
 from tutelage.sampling.protocol import Event, Seed
 
-ROWS_DRAWN = 32  # rows whose logits are made and drawn from at once, so that they stay in the processor's cache
+ROWS_DRAWN = 16  # rows that are drawn from at once, so that what is made of their logits stays in the processor's cache
 ADMITTED_SHARE = 8  # those that wait come in once 1/8 of the slots are free: several prompts make a pass cheaper
 
 
@@ -114,21 +114,19 @@ class Engine:
             self._prompt_states |= zip(chosen, states_PD, strict=True)
 
     def _draw(self, states: Sequence[Tensor]) -> None:
-        """A token for each running response; those of the same parameters together, a few at a time."""
+        """A token for each running response; those of the same parameters together."""
         alike: dict[SamplingParameters, list[int]] = {}
         for slot, draft in enumerate(self._running):
             alike.setdefault(draft.parameters, []).append(slot)
         for parameters, slots in alike.items():
-            for start in range(0, len(slots), ROWS_DRAWN):
-                part = slots[start : start + ROWS_DRAWN]
-                drafts = [self._running[slot] for slot in part]
-                logits_BV = self._trunk.logits(
-                    torch.stack([states[slot] for slot in part]), parameters.temperature or 1
-                )
-                uniforms_B = torch.tensor([draft.uniform for draft in drafts], device=logits_BV.device)
-                drawn = draw(logits_BV, uniforms_B, parameters)
-                for draft, token, logprob in zip(drafts, *(values_B.tolist() for values_B in drawn), strict=True):
-                    draft.append(token, logprob)
+            drafts = [self._running[slot] for slot in slots]
+            states_BD = torch.stack([states[slot] for slot in slots])
+            uniforms_B = torch.tensor([draft.uniform for draft in drafts], device=states_BD.device)
+            parts = self._trunk.logits_by_parts(states_BD, parameters.temperature or 1, ROWS_DRAWN)
+            drawn = [draw(*part, parameters) for part in zip(parts, uniforms_B.split(ROWS_DRAWN), strict=True)]
+            tokens_B, logprobs_B = map(torch.cat, zip(*drawn, strict=True))
+            for draft, token, logprob in zip(drafts, tokens_B.tolist(), logprobs_B.tolist(), strict=True):
+                draft.append(token, logprob)
 
     def _leave(self) -> None:
         """Those that have ended give up their slots; the last ones move into the gaps."""
