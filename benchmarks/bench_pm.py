@@ -35,7 +35,7 @@ def best_layout(python: str, task: str, pairs: int, **common: Any) -> int:
     """The micro-batch of length-grouped pairs with which the peer is fastest, by a short trial of each."""
     rates = {
         size: measure(python, PEER, task=task, pairs=pairs, micro_batch=size, **common)["pairs_per_second"]
-        for size in (2, 4, 8)
+        for size in (1, 2, 4, 8)
     }
     return max(rates, key=rates.__getitem__)
 

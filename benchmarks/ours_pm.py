@@ -168,14 +168,17 @@ def compare_losses(trunk: Trunk, comparisons: list[Comparison], held_out: list[C
     plain = []
     with trunk.using("plain", trained=True):
         for step, batch in enumerate(batches_of(groups)):
-            texts = closed([paired.group for paired in batch], trunk.encoder.context_end)
-            rows = trunk.lay([Group(g.prompt, (branch,)) for g in texts for branch in g.branches])
-            chosen, rejected = numbered(batch)
-            scores_N = head(trunk.hidden_RLD(rows), rows)
-            loss = preference_loss(scores_N[chosen], scores_N[rejected])
-            optimizer.accumulate(loss.total)
-            optimizer.step(loss.count, min(1.0, (step + 1) / settings.warmup))
-            plain.append(loss.total.item() / loss.count)
+            total, count = 0.0, 0
+            for paired in batch:  # one at a time: all of a step's texts in fp32 take more than 20 GB
+                (group,) = closed([paired.group], trunk.encoder.context_end)
+                rows = trunk.lay([Group(group.prompt, (branch,)) for branch in group.branches])
+                chosen, rejected = numbered([paired])
+                scores_N = head(trunk.hidden_RLD(rows), rows)
+                loss = preference_loss(scores_N[chosen], scores_N[rejected])
+                optimizer.accumulate(loss.total)
+                total, count = total + loss.total.item(), count + loss.count
+            optimizer.step(count, min(1.0, (step + 1) / settings.warmup))
+            plain.append(total / count)
     gaps = np.abs(np.array(rowwise) - np.array(plain))
     return {
         "steps": len(plain), "largest_gap": float(gaps.max()), "accuracy_rows": accuracy,

@@ -11,9 +11,9 @@ from tutelage.feedback.database.refusals import NotFound
 from tutelage.feedback.database.tables import (
     Answered,
     Assignment,
-    ClosedFlag,
     AuditEntry,
     Base,
+    ClosedFlag,
     Consent,
     Conversation,
     Credential,

@@ -276,7 +276,8 @@ class OthersTurns:
         own = exists().where(Judgment.turn_id == Turn.id, Judgment.purpose == "own", Judgment.stands)
         if reason == "flagged":
             return exists().where(
-                Flag.conversation_id == Turn.conversation_id, or_(Flag.turn_id.is_(None), Flag.turn_id == Turn.id),
+                Flag.conversation_id == Turn.conversation_id,
+                or_(Flag.turn_id.is_(None), Flag.turn_id == Turn.id),
                 ~exists().where(ClosedFlag.flag_id == Flag.id),
             )
         if reason == "too_fast":
