@@ -36,9 +36,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/tutelage demo
 
-# A file's tests stay in one process: they share what is made once (a browser, a trained model).
+# Two processes with half of the tests each, in order: those of a file share what is made once (a browser, a model).
 test: install
-	$(BIN)/python -m pytest -m "not hard" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not hard" --numprocesses 2 --dist worksteal
 
 test-hard: install
 	$(BIN)/python -m pytest -m hard

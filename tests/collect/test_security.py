@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 
@@ -14,6 +14,7 @@ from tutelage.collect.words import MODES, POSITIONS, choice_of
 
 
 @given(st.text(), st.text())
+@example("", "\0")
 def test_only_its_own_token_proves_a_form(token: str, other: str) -> None:
     assert is_ours(token, csrf_token(token))
     assert is_ours(other, csrf_token(token)) == (token == other)

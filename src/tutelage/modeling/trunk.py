@@ -260,8 +260,7 @@ class Trunk:
 
     def logits(self, states: Tensor, temperature: float) -> Tensor:
         """fp32 logits of the policy: the temperature is part of it, here and nowhere else."""
-        (logits,) = self.logits_by_parts(states, temperature, len(states))
-        return logits
+        return self._head(states).float().div_(temperature)
 
     def logits_by_parts(self, states: Tensor, temperature: float, rows: int) -> Iterator[Tensor]:
         """`logits` of so many rows after the other: one product for all, and in fp32 only what is looked at."""
