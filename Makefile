@@ -36,7 +36,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/tutelage demo
 
-# Two processes with half of the tests each, in order: those of a file share what is made once (a browser, a model).
+# Two processes, each through a stretch of the tests in order: those of a file share what is made once (a browser, a model).
 test: install
 	$(BIN)/python -m pytest -m "not hard" --numprocesses 2 --dist worksteal
 

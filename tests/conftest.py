@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -70,6 +70,15 @@ def tiny(_fresh_tiny: Trunk) -> Trunk:
     return copy.deepcopy(_fresh_tiny)
 
 
+def free_port() -> int:
+    """A free port on loopback, of those that no connection going out is given meanwhile."""
+    while True:
+        port = secrets.randbelow(10_000) + 20_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Cluster:
     """A PostgreSQL server of the tests' own on loopback; its `url` ends where a database's name is to follow."""
 
@@ -94,9 +103,7 @@ class Cluster:
              "--no-locale"],
             check=True, capture_output=True, user=self._user, cwd=self._data,
         )  # fmt: skip
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.url = f"postgresql://tests@127.0.0.1:{self._port}/"
         self.start()
 

@@ -247,7 +247,7 @@ REACHED: dict[str, tuple[Prepare, Mapping[str, Any], int]] = {
     ),
     "GET /review/conversations/{conversation}": (_others, {}, 200),
     "POST /review/samples/{sample}": (Stage.sample, {"key": "", "passed": "true"}, 303),
-    "POST /review/reports/{report}/closing": (Stage.reported, _keyed, 303),
+    "POST /review/conversations/{conversation}/reports/{report}": (Stage.reported, _keyed, 303),
     "POST /review/exclusions": (_others, {**_why, "kind": "conversation", "subject": "{conversation}"}, 303),
     "GET /admin": (_others, {}, 200),
     "GET /admin/agreement": (_others, {}, 200),

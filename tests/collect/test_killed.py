@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +29,7 @@ from tutelage.feedback.database.tables import Judgment, Response, Turn
 from tutelage.feedback.database.verify import faults
 from tutelage.feedback.database.workers import Profile
 
+from ..conftest import free_port
 from .conftest import BOTH, BOTH_AT_LENGTH
 from .people import WRITING, Person
 
@@ -41,10 +41,8 @@ class Server:
     """All processes of a server, in a process group of their own, so that they die in one instant."""
 
     def __init__(self, url: str, words_per_second: float, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        port = self.address.rpartition(":")[2]
+        port = str(free_port())
+        self.address = f"http://127.0.0.1:{port}"
         self._command = [sys.executable, Path(__file__).with_name("serving.py"), url, port, str(words_per_second)]
         self._log = folder / "server.log"
 

@@ -50,7 +50,7 @@ def test_a_password_is_changed_by_who_knows_it_and_all_others_are_signed_out(app
 
 def test_sign_out_everywhere(app: FastAPI, worker: Person) -> None:
     other = sign_in(app, "worker", PASSWORD)
-    sign_ins = re.findall(r"<li>(Since .*)</li>", worker.open("/account").text)
+    sign_ins = re.findall(r"<li>(Signed in .*)</li>", worker.open("/account").text)
     assert sorted("this browser" in line for line in sign_ins) == [False, True]
     worker.send("/account/sign-outs")
     assert (is_in(worker), is_in(other)) == (False, False)

@@ -225,6 +225,17 @@ def test_a_reported_conversation_is_read_without_the_choices_and_judged_from_the
     assert reviewer.html.count("chosen, strength") == 1
 
 
+def test_a_report_is_closed_on_its_page_and_stays_readable(database: Database) -> None:
+    reviewer = Staff(database, "reviewer")
+    queue = reviewer.open("/review")
+    waiting = reviewer.html.count("Dealt with</button>")
+    reviewer.send(next(form.action for form in queue.forms if "/reports/" in form.action))
+    reviewer.open("/review")
+    assert reviewer.html.count("Dealt with</button>") == waiting - 1
+    reviewer.open(next(link for link in queue.links if link.startswith("/review/conversations/")))
+    assert f"dealt with by {reviewer.worker}" in reviewer.html
+
+
 def test_a_turn_that_was_not_given_is_not_there(database: Database) -> None:
     reviewer = Staff(database, "reviewer")
     for path in ("/review/turns/1", "/review/turns/999999", "/review/turns/99999999999999999999"):

@@ -25,8 +25,12 @@ TRUNCATIONS: list[tuple[dict[str, Any], float]] = [  # and the least probability
 ]
 
 
+@pytest.mark.parametrize("block", [2, 3, 128])  # several blocks, the last of them filled up, and one alone
 @pytest.mark.parametrize(("truncation", "least"), TRUNCATIONS, ids=str)
-def test_tokens_are_drawn_with_their_probabilities(truncation: dict[str, Any], least: float) -> None:
+def test_tokens_are_drawn_with_their_probabilities(
+    truncation: dict[str, Any], least: float, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", block)
     draws = 40_000
     logits = torch.tensor(PROBABILITIES).log().float().expand(draws, -1)
     uniforms = torch.from_numpy(np.random.default_rng(1).random(draws))

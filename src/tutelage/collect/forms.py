@@ -40,3 +40,4 @@ LARGEST_TURN = 2**31 - 1
 ConversationId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
 WorkerId = ConversationId
 TurnId = Annotated[int, Path(ge=1, le=LARGEST_TURN)]
+ReportId = TurnId

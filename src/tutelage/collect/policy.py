@@ -123,7 +123,7 @@ POLICY: dict[str, Rule] = {
     "POST /review/turns/{turn}/verdict": reviewer,
     "GET /review/conversations/{conversation}": reviewer,
     "POST /review/samples/{sample}": reviewer,
-    "POST /review/reports/{report}/closing": reviewer,
+    "POST /review/conversations/{conversation}/reports/{report}": reviewer,
     "POST /review/exclusions": reviewer,
     "GET /admin": admin,
     "GET /admin/agreement": admin,

@@ -44,7 +44,7 @@ def set_session_cookie(response: Response, token: str, tls: bool) -> None:
 
 def csrf_token(token: str) -> str:
     """What a form must carry to prove that it was made for the holder of this cookie."""
-    # The token is the message: as a key, it would be filled up with zeros, and one that ends on a zero prove the same.
+    # The token is the message: as a key it would be filled up with zeros, and one that has them would prove the same.
     return hmac.new(b"form", token.encode(), "sha256").hexdigest()
 
 

@@ -38,12 +38,12 @@ KEPT_ALIVE = 75  # seconds that a connection may rest: longer than a proxy keeps
 SLOW = 60  # seconds in which a web process must come up, or show that it lives, before it is replaced
 
 
-def web_app(settings: Settings, model: str, secret: str) -> FastAPI:
+def web_app(settings: Settings, model_socket: str, secret: str) -> FastAPI:
     """The app of one web process, before a model process that runs already. As a service it logs every request."""
     if settings.tls:
         logging.basicConfig(format="%(levelname)s %(message)s")
         LOG.setLevel(logging.INFO)
-    app = make_app(settings, Database(settings.database), ModelClient(Path(model), secret))
+    app = make_app(settings, Database(settings.database), ModelClient(Path(model_socket), secret))
     # What was loaded stays: no collection of garbage is to look through it again.
     gc.collect()
     gc.freeze()

@@ -259,13 +259,13 @@ class Trunk:
         return packed_batches(lengths, budget) if self.packs else token_batches(lengths, budget)
 
     def logits(self, states: Tensor, temperature: float) -> Tensor:
-        """fp32 logits of the policy: the temperature is part of it, here and nowhere else."""
-        return self._head(states).float().div_(temperature)
+        """fp32 logits of the policy."""
+        return _tempered(self._head(states), temperature)
 
     def logits_by_parts(self, states: Tensor, temperature: float, rows: int) -> Iterator[Tensor]:
         """`logits` of so many rows after the other: one product for all, and in fp32 only what is looked at."""
         for part in self._head(states).split(rows):
-            yield part.float().div_(temperature)
+            yield _tempered(part, temperature)
 
     def logprobs_T(
         self, hidden_RLD: Tensor, rows: Rows, temperature: float, entropy_learns: bool = False
@@ -280,6 +280,11 @@ class Trunk:
             states_TD, self.frozen_head, rows.targets_T, temperature, entropy_learns
         )
         return logprobs_T, entropy_T
+
+
+def _tempered(product: Tensor, temperature: float) -> Tensor:
+    """The temperature is part of the policy. The product is not used again."""
+    return product.float().div_(temperature)
 
 
 def _make_adaptable(decoder: nn.Module) -> dict[str, AdaptedLinear]:

@@ -1,14 +1,16 @@
 """One token from logits, with its log-prob under the distribution that it was drawn from.
 
-B rows, V vocabulary, C candidates (the likeliest tokens, in falling order), N blocks of S of them.
+B rows, V vocabulary, C candidates (the likeliest tokens, in falling order), N blocks of S of them,
+M masses of either.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tutelage.dialogue import SamplingParameters
 
-BLOCK = 256  # candidates whose mass is summed before one of them is looked for
+BLOCK = 128  # candidates whose mass is summed before one of them is looked for
 FIRST_CANDIDATES = 1024  # tokens looked at first where probabilities, not a number, say how many are left
 
 
@@ -56,22 +58,20 @@ def _invert(probabilities_BC: Tensor, uniforms_B: Tensor) -> tuple[Tensor, Tenso
     First the block of candidates in which that is, then the candidate: running sums of a whole vocabulary take longer
     than its softmax.
     """
-    B, C = probabilities_BC.shape
-    size = BLOCK if C % BLOCK == 0 else C
-    blocks_BNS = probabilities_BC.unflatten(-1, (-1, size))
+    blocks_BNS = F.pad(probabilities_BC, (0, -probabilities_BC.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
     mass_BN = blocks_BNS.sum(-1)
     total_B1 = mass_BN.sum(-1, keepdim=True)
     block_B1, rest_B1 = _passed(mass_BN, uniforms_B[:, None].float() * total_B1)
-    place_B1, _ = _passed(blocks_BNS[torch.arange(B, device=block_B1.device), block_B1[:, 0]], rest_B1)
-    picks_B1 = block_B1 * size + place_B1
+    place_B1, _ = _passed(blocks_BNS.take_along_dim(block_B1[:, None], 1)[:, 0], rest_B1)
+    picks_B1 = block_B1 * BLOCK + place_B1
     return picks_B1, (probabilities_BC.gather(1, picks_B1) / total_B1).log()[:, 0]
 
 
-def _passed(masses_BN: Tensor, targets_B1: Tensor) -> tuple[Tensor, Tensor]:
+def _passed(masses_BM: Tensor, targets_B1: Tensor) -> tuple[Tensor, Tensor]:
     """The first of each row's masses with which their sum exceeds a target, and how far into it the target lies."""
-    cumulative_BN = masses_BN.cumsum(-1)
-    total_B1 = cumulative_BN[:, -1:]
+    cumulative_BM = masses_BM.cumsum(-1)
+    total_B1 = cumulative_BM[:, -1:]
     # Rounding must carry a target neither to the total itself nor below 0: nothing that can be drawn lies there.
     targets_B1 = targets_B1.clamp_min(0).minimum(total_B1.nextafter(torch.zeros_like(total_B1)))
-    places_B1 = torch.searchsorted(cumulative_BN, targets_B1, right=True)
-    return places_B1, targets_B1 - (cumulative_BN.gather(1, places_B1) - masses_BN.gather(1, places_B1))
+    places_B1 = torch.searchsorted(cumulative_BM, targets_B1, right=True)
+    return places_B1, targets_B1 - (cumulative_BM.gather(1, places_B1) - masses_BM.gather(1, places_B1))

@@ -21,7 +21,8 @@ from tutelage.sampling.draft import Draft
 from tutelage.sampling.draw import draw
 from tutelage.sampling.protocol import Event, Seed
 
-ROWS_DRAWN = 16  # rows that are drawn from at once, so that what is made of their logits stays in the processor's cache
+# Rows that are drawn from at once, so that what is made of their logits stays in a CPU's cache; on a GPU not measured.
+ROWS_DRAWN = 16
 ADMITTED_SHARE = 8  # those that wait come in once 1/8 of the slots are free: several prompts make a pass cheaper
 
 

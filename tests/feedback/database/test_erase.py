@@ -45,13 +45,26 @@ def spoken_of(database: Database) -> tuple[Principal, Principal]:
         reviews, workers = Reviews(session, reviewer), Workers(session, reviewer)
         for kind, subject in (("worker", me.worker_id), ("conversation", chat), ("turn", str(turn))):
             reviews.set_excluded(kind, subject, True, f"her name is {NAME}")  # type: ignore[arg-type]
-        reviews.close(report)
+        reviews.close_report(chat, report)
         workers.set_status(me.worker_id, "paused", f"{NAME} asked for it")
         workers.set_roles(me.worker_id, ["worker"], NAME)
         workers.set_may_edit(me.worker_id, True, NAME)
         workers.note(me.worker_id, f"Dear {NAME}", chat)
         workers.set_status(other.worker_id, "paused", "on holiday")
     return me, other
+
+
+def test_what_an_erased_reviewer_has_closed_stays_closed(database: Database) -> None:
+    deploy(database)
+    me, reviewer, other = worker(database), worker(database, "reviewer"), worker(database, "reviewer")
+    chat = start(database, me)
+    with acting(database, me) as mine:
+        report = mine.report(chat, "other", "odd", key=new_key())
+    with database.writing() as session:
+        Reviews(session, reviewer).close_report(chat, report)
+    erase(database, reviewer.worker_id)
+    with database.reading() as session:
+        assert Reviews(session, other).flags() == []
 
 
 def everything(database: Database) -> str:

@@ -311,13 +311,15 @@ def test_a_report_that_is_dealt_with_waits_no_more(database: Database) -> None:
     with database.writing() as session:
         reviews = Reviews(session, reviewer)
         for _ in ("closed", "and once more"):
-            reviews.close(first)
+            reviews.close_report(chat, first)
         assert [flag.id for flag in reviews.flags()] == [second]
         assert [entry.details for entry in Audit(session).latest(action="close report")] == [{"report": first}]
-        with pytest.raises(NotFound, match="no report 1000"):
-            reviews.close(1000)
+        assert [closed_by for _, closed_by in reviews.flags_of(chat)] == [reviewer.worker_id, None]
+        for talk, flag in ((chat, 1000), ("another", second)):
+            with pytest.raises(NotFound, match="no report"):
+                reviews.close_report(talk, flag)
         assert OthersTurns(session, reviewer, "review").candidates("flagged") != []
-        reviews.close(second)
+        reviews.close_report(chat, second)
         assert OthersTurns(session, reviewer, "review").candidates("flagged") == []
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import event, select, update
 
 from tutelage.dialogue import SamplingParameters
 from tutelage.feedback.database import access, once
-from tutelage.feedback.database.access import HOUR, LOCK_AFTER, Access, secret, sign_in, take_token
+from tutelage.feedback.database.access import HOUR, LOCK_AFTER, Access, secret, sign_in, take_token, token_hash
 from tutelage.feedback.database.connection import Database
 from tutelage.feedback.database.deployment import Deployment
 from tutelage.feedback.database.passwords import hash_password, is_password
@@ -82,7 +82,12 @@ def test_a_login_ends_and_dies_with_its_worker(database: Database) -> None:
     with database.reading() as session:
         assert token not in {row.token_hash for row in session.scalars(select(Login))}
     with database.writing() as session:
+        assert [row.token_hash for row in Access(session).logins(me.worker_id)] == [token_hash(token)]
         session.execute(update(Login).values(seen=time.time() - 13 * 3600))
+        assert Access(session).logins(me.worker_id) == []
+        session.execute(update(Login).values(seen=time.time(), expires=time.time() - 1))
+        assert Access(session).logins(me.worker_id) == []
+        session.execute(update(Login).values(seen=time.time() - 13 * 3600, expires=time.time() + 3600))
     assert principal(database, token) is None
     with database.writing() as session:
         Access(session).seen(token)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tutelage.collect.blind import give, judge_blind
 from tutelage.collect.deciding import decide
-from tutelage.collect.forms import BlindForm, ConversationId, Keyed, Reason, Sent, TurnId
+from tutelage.collect.forms import BlindForm, ConversationId, Keyed, Reason, ReportId, Sent, TurnId
 from tutelage.collect.gate import GatedRoute, principal_of
 from tutelage.collect.pages import go, page
 from tutelage.collect.security import safe_path
@@ -125,9 +125,11 @@ def conversation(request: Request, conversation: ConversationId) -> HTMLResponse
         reviews = Reviews(session, principal_of(request))
         worker, thread = reviews.thread(conversation)
         left_out, closing = reviews.excluded("conversation", conversation), reviews.closing(conversation)
+        flags = reviews.flags_of(conversation)
     return page(
-        request, "review_conversation.html.j2", worker=worker, thread=thread, left_out=left_out, closing=closing
-    )
+        request, "review_conversation.html.j2", worker=worker, thread=thread, left_out=left_out, closing=closing,
+        flags=flags, reasons=REPORT_REASONS,
+    )  # fmt: skip
 
 
 @router.post("/review/samples/{sample}")
@@ -137,10 +139,12 @@ def decide_sample(request: Request, sample: TurnId, form: Annotated[SampleForm, 
     return go("/review")
 
 
-@router.post("/review/reports/{report}/closing")
-def close_report(request: Request, report: TurnId, form: Annotated[Keyed, Form()]) -> RedirectResponse:
-    """A report that is dealt with."""
-    decide(request, form, lambda session, me: Reviews(session, me).close(report))
+@router.post("/review/conversations/{conversation}/reports/{report}")
+def close_report(
+    request: Request, conversation: ConversationId, report: ReportId, form: Annotated[Keyed, Form()]
+) -> RedirectResponse:
+    """Close a worker's report."""
+    decide(request, form, lambda session, me: Reviews(session, me).close_report(conversation, report))
     return go("/review")
 
 

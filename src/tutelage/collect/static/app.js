@@ -217,12 +217,15 @@ const buttonOf = (key) => find(`[data-key="${CSS.escape(key)}"]:not(:disabled)`)
    button if nothing follows it. */
 const FOLLOWS = 800; // milliseconds
 
+let unfollowed = 0;
+
 function pressUnlessFollowed(composer, key) {
-  setTimeout(() => {
-    if (!composer.isConnected || composer.value !== key) return;
+  unfollowed = setTimeout(() => {
+    const button = buttonOf(key);
+    if (!button || document.activeElement !== composer || composer.value !== key) return;
     composer.value = "";
     keepDraft(composer.form);
-    buttonOf(key)?.click();
+    button.click();
   }, FOLLOWS);
 }
 
@@ -256,6 +259,7 @@ function forget() {
 }
 
 document.addEventListener("keydown", (event) => {
+  clearTimeout(unfollowed);
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const target = event.target;
   if (target.matches("textarea[data-enter]") && event.key === "Enter" && !event.shiftKey) {

@@ -121,6 +121,7 @@ _TRIED = (
     .order_by(Qualification.id.desc())
     .limit(1)
 )
+_HOLDS = (Login.expires >= bindparam("now"), Login.seen >= bindparam("idle_since"))
 # Asked by every request: one statement, built once.
 _HOLDER = (
     select(
@@ -129,8 +130,7 @@ _HOLDER = (
     )
     .join(Login, Login.worker_id == Worker.id)
     .where(
-        Login.token_hash == bindparam("token"), Login.expires >= bindparam("now"),
-        Login.seen >= bindparam("idle_since"), Worker.status.in_(("active", "paused")),
+        Login.token_hash == bindparam("token"), *_HOLDS, Worker.status.in_(("active", "paused")),
     )
 )  # fmt: skip
 
@@ -283,8 +283,9 @@ class Access:
     def logins(self, worker_id: str) -> list[Login]:
         """Where a worker is signed in, the latest seen first."""
         now = time.time()
-        open = (Login.worker_id == worker_id, Login.expires >= now, Login.seen >= now - LOGIN_IDLE)
-        return list(self._session.scalars(select(Login).where(*open).order_by(Login.seen.desc())))
+        asked = {"now": now, "idle_since": now - LOGIN_IDLE}
+        mine = select(Login).where(Login.worker_id == worker_id, *_HOLDS).order_by(Login.seen.desc())
+        return list(self._session.scalars(mine, asked))
 
     def close_login(self, token: str) -> None:
         changed(self._session, delete(Login).where(Login.token_hash == token_hash(token)))

@@ -92,10 +92,7 @@ def _delete_talk(session: Session, worker_id: str) -> dict[str, int]:
             Exclusion.subject == worker_id, Exclusion.subject.in_(theirs),
             Exclusion.subject.in_(turns.with_only_columns(cast(Turn.id, Text))),
         )),
-        "closed_flags": _delete(
-            session, ClosedFlag,
-            or_(ClosedFlag.flag_id.in_(select(Flag.id).where(flagged)), ClosedFlag.closed_by == worker_id),
-        ),
+        "closed_flags": _delete(session, ClosedFlag, ClosedFlag.flag_id.in_(select(Flag.id).where(flagged))),
         "flags": _delete(session, Flag, flagged),
         "ratings": _delete(session, Rating, or_(Rating.conversation_id.in_(theirs), Rating.worker_id == worker_id)),
         "readings": _delete(session, Reading, or_(Reading.conversation_id.in_(theirs), Reading.worker_id == worker_id)),

@@ -101,7 +101,8 @@ def export(
             for path in beside.rglob("*"):
                 if path.is_file():
                     path.chmod(0o444)
-            freeze(database, name, manifest, sha256(beside / MANIFEST))  # last: the name is taken for good
+            # Behind all that can fail here: the name is taken for good.
+            freeze(database, name, manifest, sha256(beside / MANIFEST))
     return manifest
 
 

@@ -134,13 +134,27 @@ class Reviews:
         waiting = select(Flag).where(~exists().where(ClosedFlag.flag_id == Flag.id))
         return list(self._session.scalars(waiting.order_by(Flag.id.desc()).limit(limit)))
 
-    def close(self, flag_id: int) -> None:
-        """Note that a report is dealt with: it waits no longer, and its turns are given out no more because of it."""
+    def flags_of(self, conversation_id: str) -> list[tuple[Flag, str | None]]:
+        """What was reported of a conversation, and who has closed each report."""
+        rows = (
+            select(Flag, ClosedFlag.closed_by)
+            .outerjoin(ClosedFlag, ClosedFlag.flag_id == Flag.id)
+            .where(Flag.conversation_id == conversation_id)
+            .order_by(Flag.id)
+        )
+        return [(flag, closed_by) for flag, closed_by in self._session.execute(rows)]
+
+    def close_report(self, conversation_id: str, flag_id: int) -> None:
+        """Note that a report is dealt with: it waits no longer, and its turns are given out no more because of it.
+
+        Raises:
+            NotFound: the conversation has no such report.
+        """
         flag = self._session.get(Flag, flag_id)
-        if flag is None:
-            raise NotFound(f"no report {flag_id}")
+        if flag is None or flag.conversation_id != conversation_id:
+            raise NotFound(f"no report {flag_id} of conversation {conversation_id}")
         if insert_new(self._session, ClosedFlag, flag_id=flag_id, closed_by=self._principal.worker_id):
-            subject = f"conversation {flag.conversation_id}"
+            subject = f"conversation {conversation_id}"
             Audit(self._session).append(self._principal.worker_id, "close report", subject, {"report": flag_id})
 
     def thread(self, conversation_id: str) -> tuple[str, Thread]:
