@@ -16,6 +16,7 @@ tutelage study agreement $helpful $probes 1 3 10 --layers 16 --out $pages/helpfu
 test -d runs/votes || tutelage train pmp --plain --comparisons stackexchange-votes --pairs 1100 --held-out 0.03 \
     --layers 16 --pooling mean --max-tokens 384 --rank 1 --epochs 0 --probe 1 --out runs/votes
 tutelage study pmp $helpful $probes 1 3 10 --init runs/votes --sizes 250 500 1000 --out $pages/helpful
+tutelage study pmp $both $probes 1 3 10 --init runs/votes --sizes 250 500 1000 2000 --out $pages
 
 # Fine-tuned adapters
 tuned=$pages/fine-tuned

@@ -65,6 +65,8 @@ def test_who_comes_from_which_platform() -> None:
     assert arrival
     assert (arrival.platform, arrival.participant, arrival.study, arrival.submission) == ("prolific", "p1", "s", "")
     assert arrival_from({"PROLIFIC_PID": " "}) is None
+    for unfilled in ("{{%PROLIFIC_PID%}}", "…"):
+        assert arrival_from({"PROLIFIC_PID": unfilled}) is None
     assert arrival_from({"assignmentId": "ASSIGNMENT_ID_NOT_AVAILABLE", "hitId": "h"}) is None, "a preview of a HIT"
 
 

@@ -26,6 +26,7 @@ class Handoff:
 
 
 NOT_ACCEPTED = "ASSIGNMENT_ID_NOT_AVAILABLE"  # who looks at a task of Mechanical Turk before they take it
+UNFILLED = ("{", "}", "…")  # of a place in the link that the platform was to fill in: all would be one worker
 HANDOFFS: dict[Platform, Handoff] = {
     "prolific": Handoff("Prolific", "PROLIFIC_PID", "STUDY_ID", "SESSION_ID"),
     "mturk": Handoff("Mechanical Turk", "workerId", "hitId", "assignmentId"),
@@ -49,7 +50,7 @@ def arrival_from(parameters: Mapping[str, str]) -> Arrival | None:
     for platform, handoff in HANDOFFS.items():
         if participant := parameters.get(handoff.participant, "").strip():
             study, submission = parameters.get(handoff.study, ""), parameters.get(handoff.submission, "")
-            if submission == NOT_ACCEPTED:
+            if submission == NOT_ACCEPTED or any(mark in participant for mark in UNFILLED):
                 return None
             return Arrival(platform, participant, study, submission)
     return None

@@ -77,7 +77,8 @@ def next_turn(request: Request, form: Annotated[NextForm, Form()]) -> Response:
     """A turn that was begun on, or another one."""
     turn = give(request, "review", form.reason, conversation=form.conversation)
     if turn is None:
-        return _queue(request, f"{DOORS[form.reason].name}: nothing is left to check.")
+        where = "In this conversation" if form.conversation else DOORS[form.reason].name
+        return _queue(request, f"{where}: nothing is left that you may judge.")
     return go("/review/turns/{turn}", turn=turn.turn_id)
 
 
