@@ -40,6 +40,7 @@ NEW_WORKER = 20  # judgments
 DRAWN_FROM = 50  # candidates that one is drawn from
 OVERLAP_EVERY = 20  # judgments of one's own to one of another's turn
 JUDGED_MODES: tuple[Mode, ...] = ("helpful", "compare", "red_team")
+WAITS = ~exists().where(ClosedFlag.flag_id == Flag.id)  # of a flag: no reviewer has dealt with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +279,7 @@ class OthersTurns:
             return exists().where(
                 Flag.conversation_id == Turn.conversation_id,
                 or_(Flag.turn_id.is_(None), Flag.turn_id == Turn.id),
-                ~exists().where(ClosedFlag.flag_id == Flag.id),
+                WAITS,
             )
         if reason == "too_fast":
             return own.where(Judgment.milliseconds < TOO_FAST)

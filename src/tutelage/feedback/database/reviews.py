@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tutelage.feedback.database.audit import Audit
 from tutelage.feedback.database.connection import changed, insert_new
 from tutelage.feedback.database.once import once
+from tutelage.feedback.database.others import WAITS
 from tutelage.feedback.database.principal import Principal
 from tutelage.feedback.database.refusals import Conflict, NotFound
 from tutelage.feedback.database.tables import (
@@ -131,7 +132,7 @@ class Reviews:
 
     def flags(self, limit: int = 100) -> list[Flag]:
         """What workers have reported and nobody has closed, the latest first."""
-        waiting = select(Flag).where(~exists().where(ClosedFlag.flag_id == Flag.id))
+        waiting = select(Flag).where(WAITS)
         return list(self._session.scalars(waiting.order_by(Flag.id.desc()).limit(limit)))
 
     def flags_of(self, conversation_id: str) -> list[tuple[Flag, str | None]]:
