@@ -107,6 +107,7 @@ def table(results: dict[str, Any]) -> str:
         lines += [
             ("a whole PPO step, LoRA, samples/s", found["speed_ratio"], "times TRL 1.12.0", "at least 4"),
             ("the same", ours["samples_per_second"], "samples/s", "-"),
+            ("the same", ours["share_of_limit"], "of the machine's limit (arithmetic)", "-"),
             ("peak memory of PPO", found["memory_ratio"], "of TRL's", "at most 0.4"),
             ("sampling", ours["sampling_share"], "of a step", "-"),
             ("scoring, reference", ours["rollout_share"] - ours["sampling_share"], "of a step", "-"),

@@ -10,6 +10,7 @@ from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.passes import score_with_features
 from tutelage.modeling.trunk import Trunk
 from tutelage.training.adapter_critic import ADAPTER, AdapterCritic
+from tutelage.training.advantages import Floats
 from tutelage.training.policy_settings import CriticStart, PPOSettings
 from tutelage.training.ppo import train_on_reward
 from tutelage.training.prompt_order import PromptSource, StepPlan
@@ -29,6 +30,10 @@ def models(talker: Trunk) -> Models:
 
 def a_batch(talker: Trunk, models: Models) -> RolloutBatch:
     return roll_out(talker, models, prompts(talker, 4, 3), 2, SamplingParameters(max_tokens=6), 0)
+
+
+def three_more(_: int, values: list[Floats]) -> list[Floats]:
+    return [own + 3.0 for own in values]
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -61,26 +66,43 @@ def test_it_learns_what_is_to_be_expected_and_the_clip_holds_it_back(
 ) -> None:
     batch = a_batch(talker, models)
 
-    def learnt(value_clip: float | None) -> tuple[list[float], float]:
+    def learnt(value_clip: float | None, passes: int) -> tuple[float, float, float]:
+        """The mean loss of the passes; how far the values moved, and half their squared error then."""
         settings = replace(SETTINGS, critic=start, critic_whole=whole, critic_learning_rate=1e-3, value_clip=value_clip)
         critic = AdapterCritic(talker, models, settings, seed=1)
-        before = critic.values(batch)
-        returns = [values + 3.0 for values in before]
-        losses = [critic.learn(batch, before, returns, PLAN, 1.0)["value_loss"] for _ in range(60)]
-        return losses, float(np.abs(np.concatenate(critic.values(batch)) - np.concatenate(before)).mean())
+        before, measured = critic.learn(batch, three_more, StepPlan([], [], [np.arange(4)] * passes), 1.0)
+        moved = np.concatenate(critic.values(batch)) - np.concatenate(before)
+        return measured["value_loss"], float(np.abs(moved).mean()), float(np.square(moved - 3.0).mean() / 2)
 
-    losses, moved = learnt(None)
-    assert losses[0] == pytest.approx(4.5, rel=1e-4)
-    assert losses[-1] < 0.5 * losses[0]
-    _, held_back = learnt(0.2)
+    assert learnt(None, 1)[0] == pytest.approx(4.5, rel=1e-4)
+    _, moved, error = learnt(None, 60)
+    assert error < 0.5 * 4.5
+    _, held_back, _ = learnt(0.2, 60)
     assert 0.2 < held_back < 0.9 * moved
+
+
+@pytest.mark.parametrize("minibatches", [1, 2])
+def test_values_are_those_before_anything_was_learnt(talker: Trunk, models: Models, minibatches: int) -> None:
+    batch, critic = a_batch(talker, models), AdapterCritic(talker, models, SETTINGS, seed=1)
+    expected, asked = critic.values(batch), list[int]()
+
+    def returns_of(place: int, values: list[Floats]) -> list[Floats]:
+        asked.append(place)
+        return three_more(place, values)
+
+    plan = StepPlan([], [], np.array_split(np.arange(4), minibatches) * 2)
+    values, _ = critic.learn(batch, returns_of, plan, 1.0)
+    for own, wanted in zip(values, expected, strict=True):
+        np.testing.assert_allclose(own, wanted, atol=1e-5)
+    assert sorted(asked) == [0, 1, 2, 3]
+    assert np.abs(np.concatenate(critic.values(batch)) - np.concatenate(values)).max() > 1e-3
 
 
 def test_only_it_learns_from_the_returns(talker: Trunk, models: Models) -> None:
     batch, critic = a_batch(talker, models), AdapterCritic(talker, models, SETTINGS, seed=1)
     before = {name: talker.adapter_tensors(name) for name in ("policy", "judge", ADAPTER)}
     head = {key: value.clone() for key, value in models.train_pm.head.state_dict().items()}
-    critic.learn(batch, critic.values(batch), [values + 1 for values in critic.values(batch)], PLAN, 1.0)
+    critic.learn(batch, three_more, PLAN, 1.0)
     changed = {
         name: any(not torch.equal(weights[key], value) for key, value in talker.adapter_tensors(name).items())
         for name, weights in before.items()

@@ -16,9 +16,9 @@ from tutelage.modeling.layers import cached_BQD, can_be_written_out, frozen_map,
 from tutelage.modeling.rows import Group, Rows, lay, packed_batches, token_batches
 from tutelage.plumbing.errors import InputError
 
-# Response tokens that pass the LM head at once: 256 x 49k vocabulary x 4 bytes = 50 MB of logits. On a CPU twice as
-# many are no faster.
-HEAD_CHUNK = 256
+# Response tokens that pass the LM head at once: 128 x 49k vocabulary x 4 bytes = 25 MB of logits. On a CPU more are no
+# faster.
+HEAD_CHUNK = 128
 
 
 class Trunk:

@@ -2,23 +2,24 @@
 own."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from tutelage.modeling.heads import ScoreHead, token_features_TF
-from tutelage.modeling.passes import branch_values
+from tutelage.modeling.passes import branch_values, ragged
 from tutelage.modeling.rows import Rows
 from tutelage.modeling.trunk import Trunk
 from tutelage.training.advantages import Floats
 from tutelage.training.checkpoint import Metrics
+from tutelage.training.critic import ReturnsOf
 from tutelage.training.losses import value_loss
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.policy_settings import PPOSettings
 from tutelage.training.prompt_order import StepPlan
 from tutelage.training.rollouts import Models, RolloutBatch
-from tutelage.training.update import by_prompt, joined, micro_batches
+from tutelage.training.update import ByPrompt, by_prompt, joined, micro_batches
 
 ADAPTER = "critic"
 
@@ -45,29 +46,43 @@ class AdapterCritic:
         )  # fmt: skip
 
     def values(self, batch: RolloutBatch) -> list[Floats]:
-        if not self._scaled:
-            self._fit_scale(batch)
+        """Expected return ahead of each token of each response."""
         return [v for row in branch_values(self._trunk, ADAPTER, self._head, batch.groups) for v in row]
 
     def learn(
-        self, batch: RolloutBatch, values: Sequence[Floats], returns: Sequence[Floats], plan: StepPlan, rate: float
-    ) -> Metrics:
-        """The same passes and minibatches as the policy's."""
+        self, batch: RolloutBatch, returns_of: ReturnsOf, plan: StepPlan, rate: float
+    ) -> tuple[list[Floats], Metrics]:
+        """The same passes and minibatches as the policy's. Where the first minibatch is the whole batch, the pass by
+        which it learns gives the values, too."""
+        if not self._scaled:
+            self._fit_scale(batch)
         trunk, settings, total, tokens = self._trunk, self._settings, 0.0, 0.0
-        old, wanted = by_prompt(batch, values), by_prompt(batch, returns)
+        values: ByPrompt = [[] for _ in batch.prompts]
+        returns: ByPrompt = [[] for _ in batch.prompts]
+
+        def take(place: int, own: list[Floats]) -> None:
+            values[place], returns[place] = own, returns_of(place, own)
+
+        if len(plan.minibatches[0]) < len(batch.prompts):
+            for place, own in enumerate(by_prompt(batch, self.values(batch))):
+                take(place, own)
         with trunk.using(ADAPTER, trained=True):
             for part in plan.minibatches:
                 count = 0.0
                 for rows, places in micro_batches(trunk, batch, part, settings.token_budget):
                     values_T = self._head.values_T(trunk.hidden_RLD(rows, self._head.layers), rows)
-                    old_T, returns_T = (joined(parts, places, trunk.device) for parts in (old, wanted))
+                    if not values[places[0]]:
+                        seen = iter(ragged(values_T, rows))
+                        for place in places:
+                            take(place, [next(seen) for _ in batch.rollouts[place]])
+                    old_T, returns_T = (joined(parts, places, trunk.device) for parts in (values, returns))
                     loss = value_loss(values_T, old_T, returns_T, settings.value_clip)
                     self._optimizer.accumulate(loss.total)
                     total, count = total + loss.total.item(), count + loss.count
                 if count:
                     self._optimizer.step(count, rate)
                 tokens += count
-        return {"value_loss": total / tokens}
+        return [part for row in values for part in row], {"value_loss": total / tokens}
 
     def state_tensors(self) -> dict[str, Tensor]:
         return {**self._optimizer.state_tensors(), "scale": self._head.scale} if self._scaled else {}

@@ -19,6 +19,7 @@ from tutelage.training.critic import Critic
 from tutelage.training.policy_settings import GRPOSettings, PPOSettings, RLOOSettings
 from tutelage.training.prompt_order import StepPlan
 from tutelage.training.rollouts import RolloutBatch
+from tutelage.training.update import by_prompt
 
 
 def critic_advantages(
@@ -30,18 +31,22 @@ def critic_advantages(
     kl_weight: float,
     rate: float,
 ) -> tuple[list[Floats], Metrics]:
-    """Advantages of each response's tokens; then the critic learns from the returns that it was tried on."""
-    values = critic.values(batch)
+    """Advantages of each response's tokens, by a critic that then learns from the returns."""
     rewards = [
         token_rewards(score, rollout.kl_t(settings.kl_estimator), kl_weight, settings.kl_place)
         for score, rollout in zip(scores, batch.flat, strict=True)
     ]
+    rewards_by_prompt = by_prompt(batch, rewards)
+
+    def returns_of(place: int, values: list[Floats]) -> list[Floats]:
+        episodes = zip(rewards_by_prompt[place], values, strict=True)
+        return [advantages_and_returns(*episode, settings.gamma, settings.gae_lambda)[1] for episode in episodes]
+
+    values, learnt = critic.learn(batch, returns_of, plan, rate)
     episodes = list(zip(rewards, values, strict=True))
-    both = [advantages_and_returns(*episode, settings.gamma, settings.gae_lambda) for episode in episodes]
+    advantages = [advantages_and_returns(*episode, settings.gamma, settings.gae_lambda)[0] for episode in episodes]
     to_go = [advantages_and_returns(*episode, settings.gamma, lam=1.0)[1] for episode in episodes]
-    fit = {"explained_variance": explained_variance(np.concatenate(values), np.concatenate(to_go))}
-    fit |= critic.learn(batch, values, [returns for _, returns in both], plan, rate)
-    advantages = [part for part, _ in both]
+    fit = {"explained_variance": explained_variance(np.concatenate(values), np.concatenate(to_go)), **learnt}
     return whiten(advantages) if settings.whiten else advantages, fit
 
 

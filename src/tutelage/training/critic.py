@@ -4,7 +4,7 @@ Values come free with the pass that scores a response, and only the head learns.
 second network would not learn anything (`adapter_critic.py` has it for longer ones).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -19,17 +19,18 @@ from tutelage.training.rollouts import RolloutBatch
 
 DECAY = 0.95  # of older evidence a step: returns drift with the policy
 
+ReturnsOf = Callable[[int, list[Floats]], list[Floats]]
+"""the returns of a prompt's responses (the prompt's place in its batch) whose tokens have these values"""
+
 
 class Critic(Protocol):
     """What says how much reward is to be expected ahead of each token."""
 
-    def values(self, batch: RolloutBatch) -> list[Floats]:
-        """Expected return ahead of each token of each response of a batch."""
-
     def learn(
-        self, batch: RolloutBatch, values: Sequence[Floats], returns: Sequence[Floats], plan: StepPlan, rate: float
-    ) -> Metrics:
-        """Learn from the returns of a batch, on which these values were given; `rate` is the learning rate's factor."""
+        self, batch: RolloutBatch, returns_of: ReturnsOf, plan: StepPlan, rate: float
+    ) -> tuple[list[Floats], Metrics]:
+        """The expected return ahead of each token of each response of a batch; then it learns from the returns that
+        they lead to. `rate` is the learning rate's factor."""
 
     def state_tensors(self) -> dict[str, Tensor]:
         """What it has learnt, for a checkpoint."""
@@ -44,14 +45,14 @@ class HeadCritic:
     def __init__(self, head: ScoreHead, strength: float) -> None:
         self._ridge = RidgeCritic(head, strength)
 
-    def values(self, batch: RolloutBatch) -> list[Floats]:
-        return [self._ridge.values(features) for features in _features(batch)]
-
     def learn(
-        self, batch: RolloutBatch, values: Sequence[Floats], returns: Sequence[Floats], plan: StepPlan, rate: float
-    ) -> Metrics:
-        self._ridge.learn(np.concatenate(_features(batch)), np.concatenate(returns))
-        return {}
+        self, batch: RolloutBatch, returns_of: ReturnsOf, plan: StepPlan, rate: float
+    ) -> tuple[list[Floats], Metrics]:
+        features = _features(batch)
+        values = [[self._ridge.values(own_TF) for own_TF in row] for row in features]
+        returns = [part for place, row in enumerate(values) for part in returns_of(place, row)]
+        self._ridge.learn(np.concatenate([own_TF for row in features for own_TF in row]), np.concatenate(returns))
+        return [part for row in values for part in row], {}
 
     def state_tensors(self) -> dict[str, Tensor]:
         return self._ridge.state_tensors()
@@ -60,8 +61,8 @@ class HeadCritic:
         self._ridge.load_state_tensors(state)
 
 
-def _features(batch: RolloutBatch) -> list[Floats]:
-    return [rollout.features for rollout in batch.flat if rollout.features is not None]
+def _features(batch: RolloutBatch) -> list[list[Floats]]:
+    return [[rollout.features for rollout in row if rollout.features is not None] for row in batch.rollouts]
 
 
 class RidgeCritic:

@@ -9,6 +9,7 @@ from torch import Tensor
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.trunk import Trunk
 from tutelage.plumbing.errors import CheckFailed, InputError
+from tutelage.plumbing.machine import give_back_freed_memory
 from tutelage.training.adapter_critic import AdapterCritic
 from tutelage.training.advantages import Floats
 from tutelage.training.checkpoint import Metrics
@@ -76,7 +77,9 @@ class Learner:
             self._within = self._trunk.adapter_tensors(self.models.policy)
         rate = rate_factor(step, settings.steps, settings.warmup, settings.schedule)
         rate *= halved(step * len(batch.flat), settings.halve_every)
+        give_back_freed_memory()
         learnt, advantages, measured = self._credit(batch, plan, step, rate)
+        give_back_freed_memory()
         if not (isinstance(settings, PPOSettings) and step < settings.critic_pretraining):
             loss_kl_weight = self.kl_weight if isinstance(settings, GRPOSettings) else 0.0
             measured |= update_policy(
