@@ -12,7 +12,7 @@ from torch import Tensor
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.encoding import DialogueFormat, Encoder
 from tutelage.modeling.trunk import Trunk
-from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.sampling import engine as module
 from tutelage.sampling.cache import GROWTH
 from tutelage.sampling.engine import Engine
@@ -191,6 +191,16 @@ def test_a_cancelled_request_ends_with_what_was_told(policy: Trunk) -> None:
     assert_same(left[other], alone(policy, PROMPTS[1], 3, parameters))
     engine.cancel(other)
     assert not engine.busy
+
+
+def test_a_policy_that_gives_no_numbers_is_told(policy: Trunk) -> None:
+    weight = next(iter(policy.adapter_parameters("policy").values()))
+    weight.data.fill_(float("nan"))
+    with policy.using("policy"):
+        engine = Engine(policy, "policy", slots=2, columns=32)
+    engine.submit((1, 2, 3), SamplingParameters(max_tokens=4), 0)
+    with pytest.raises(CheckFailed, match="hidden states are not numbers"):
+        engine.step()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tutelage.dialogue import SamplingParameters
 from tutelage.modeling.trunk import Trunk
-from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.sampling.cache import SlotCache, prefill, unseen
 from tutelage.sampling.draft import Draft
 from tutelage.sampling.draw import draw
@@ -122,6 +122,11 @@ class Engine:
         for parameters, slots in alike.items():
             drafts = [self._running[slot] for slot in slots]
             states_BD = torch.stack([states[slot] for slot in slots])
+            if not states_BD.isfinite().all():
+                raise CheckFailed(
+                    "the policy's hidden states are not numbers: its weights are damaged, or it overflows in its dtype; "
+                    "try another snapshot, or float32"
+                )
             uniforms_B = torch.tensor([draft.uniform for draft in drafts], device=states_BD.device)
             parts = self._trunk.logits_by_parts(states_BD, parameters.temperature or 1, ROWS_DRAWN)
             drawn = [draw(*part, parameters) for part in zip(parts, uniforms_B.split(ROWS_DRAWN), strict=True)]
