@@ -124,7 +124,7 @@ class Engine:
             states_BD = torch.stack([states[slot] for slot in slots])
             if not states_BD.isfinite().all():
                 raise CheckFailed(
-                    "the policy's hidden states are not numbers: its weights are damaged, or it overflows in its dtype; "
+                    "the policy's hidden states are not numbers: its weights are damaged, or it overflows its dtype; "
                     "try another snapshot, or float32"
                 )
             uniforms_B = torch.tensor([draft.uniform for draft in drafts], device=states_BD.device)
