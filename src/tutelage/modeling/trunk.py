@@ -341,16 +341,20 @@ class FrozenHeadLogProbs(torch.autograd.Function):
         wanted = states_TD.requires_grad
         logprobs, entropies, slopes, entropy_slopes = [], [], [], []
         for states, targets in zip(states_TD.split(HEAD_CHUNK), targets_T.split(HEAD_CHUNK), strict=True):
+            # Below the greatest; with one exponential and few passes over memory.
             logits_CV = head.forward(states).float().div_(temperature)
-            logprobs_CV = logits_CV.sub_(logits_CV.logsumexp(-1, keepdim=True))
-            probabilities_CV = logprobs_CV.exp()
-            logprobs.append(logprobs_CV.gather(1, targets[:, None])[:, 0])
-            entropies.append(-torch.linalg.vecdot(probabilities_CV, logprobs_CV))
+            logits_CV.sub_(logits_CV.amax(-1, keepdim=True))
+            probabilities_CV = logits_CV.exp()
+            sums_C1 = probabilities_CV.sum(-1, keepdim=True)
+            probabilities_CV.div_(sums_C1)
+            log_sums_C1 = sums_C1.log_()
+            logprobs.append((logits_CV.gather(1, targets[:, None]) - log_sums_C1)[:, 0])
+            entropies.append(log_sums_C1[:, 0] - torch.linalg.vecdot(probabilities_CV, logits_CV))
             if wanted:
                 expected = head.backward(probabilities_CV.to(states.dtype))
                 slopes.append((head.weight_OI[targets] - expected) / temperature)
             if wanted and entropy_learns:
-                surprise_CV = probabilities_CV.mul_(logprobs_CV.add_(entropies[-1][:, None]))
+                surprise_CV = probabilities_CV.mul_(logits_CV.add_(entropies[-1][:, None] - log_sums_C1))
                 entropy_slopes.append(head.backward(surprise_CV.to(states.dtype)) / -temperature)
         entropy_T = torch.cat(entropies)
         if wanted:
