@@ -25,7 +25,7 @@ from tutelage.plumbing.machine import keep_freed_memory, peak_memory_bytes
 from tutelage.training.losses import dpo_loss, preference_loss
 from tutelage.training.optimizer import MasterAdamW
 from tutelage.training.pairs import PairedGroup, numbered, paired_groups
-from tutelage.training.preference import PreferenceSettings, step_batches, train_preference_model
+from tutelage.training.preference import REFERENCE_GROUPS, PreferenceSettings, step_batches, train_preference_model
 
 WORK = Path(__file__).parent / ".work"
 LEARNING_RATE, BATCH, MAX_TOKENS, BETA, RANK = 1e-4, 8, 1024, 0.1, 16
@@ -67,7 +67,7 @@ def train_pm(trunk: Trunk, comparisons: list[Comparison], device: str) -> dict[s
         "seconds": seconds,
         "pairs_per_second": len(comparisons) / seconds,
         "token_ratio": laid / ideal,
-        "peak_share": arithmetic(trunk, sum(map(sum, lengths))) / seconds / matmul_peak(trunk),
+        "peak_share": arithmetic(trunk, [paired.group for paired in groups]) / seconds / matmul_peak(trunk),
     }
 
 
@@ -75,12 +75,32 @@ def batches_of(groups: Sequence[PairedGroup]) -> list[list[PairedGroup]]:
     return list(step_batches(groups, BATCH, np.random.default_rng(0)))
 
 
-def arithmetic(trunk: Trunk, tokens: int) -> float:
-    """Floating-point operations of training a LoRA adapter on so many tokens: the frozen weights once forward and once
-    backward (to the states; they have no gradient of their own), the adapter's forward, and backward to both."""
+def arithmetic(trunk: Trunk, groups: Sequence[Group]) -> float:
+    """Floating-point operations of products in training a LoRA adapter on these groups: the frozen weights once forward
+    and once backward (to the states; they have no gradient of their own), the adapter and attention forward, and
+    backward to both; and twice forward for the scale and the zero of scores. Attention: over what may be looked at."""
+    trained, scored = closed(groups, 0), closed(groups[:REFERENCE_GROUPS], 0)
     linear = sum(layer.base.weight.numel() for layer in trunk.adapted_layers)
     low_rank = sum(RANK * sum(layer.base.weight.shape) for layer in trunk.adapted_layers)
-    return tokens * (4.0 * linear + 6.0 * low_rank)
+    config: Any = trunk.model.config
+    a_look = 4.0 * config.num_hidden_layers * config.num_attention_heads * config.head_dim
+    training = tokens(trained) * (4.0 * linear + 6.0 * low_rank) + 3 * a_look * looks(trained)
+    return training + 2 * (tokens(scored) * 2.0 * (linear + low_rank) + a_look * looks(scored))
+
+
+def tokens(groups: Sequence[Group]) -> int:
+    return sum(group.length for group in groups)
+
+
+def looks(groups: Sequence[Group]) -> int:
+    """Pairs of a token and one that it may look at, itself included."""
+
+    def among(count: int) -> int:
+        return count * (count + 1) // 2
+
+    prompts = sum(among(len(group.prompt)) for group in groups)
+    branches = ((len(branch), len(group.prompt)) for group in groups for branch in group.branches)
+    return prompts + sum(own * prompt + among(own) for own, prompt in branches)
 
 
 def matmul_peak(trunk: Trunk) -> float:
