@@ -62,10 +62,28 @@ def test_every_study_has_its_points_and_its_page(recipe: Recipe, place: Path, st
     page = write_policy_page(study, points, recipe, f"tutelage study-policy {study}", place).read_text()
     assert page.startswith(f"# {TITLES[study]}\n")
     assert ("Means over the seeds" in page) == (study in ("kl", "tension"))
+    assert ("Differences, seed by seed" in page) == (study == "tension")
     assert f"    tutelage study-policy {study}\n" in page
     for plot in [line.split("(")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]:
         assert (place / plot).read_text().rstrip().endswith("</svg>")
     assert run_policy_study(study, recipe, scale, place) == points  # times and all: nothing was measured again
+
+
+def test_differences_are_told_seed_by_seed(recipe: Recipe, tmp_path: Path) -> None:
+    """Seeds far apart, the differences within them near each other."""
+
+    def point(kinds: str, seed: int, harmless: float) -> Point:
+        even = {"value": 0.5, "low": 0.4, "high": 0.6}
+        wins = {"all": even, "helpful": even, "harmless": {**even, "value": harmless}}
+        final = {"kl": 1.0, "gain": even, "heldout_gain": even, "spread": 1.0, "heldout_spread": 1.0, "length": 9.0}
+        return {"kinds": kinds, "seed": seed, "seconds": 1.0, "final": {**final, "wins": wins}}
+
+    shares = {"both": [0.3, 0.5, 0.7], "helpful": [0.19, 0.4, 0.61]}
+    points = [point(kinds, seed, share) for kinds, row in shares.items() for seed, share in enumerate(row)]
+    page = write_policy_page("tension", points, recipe, "", tmp_path).read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith("| helpful less both ")]
+    assert row.split(" | ")[5] == "-10.0% [-12.5%, -7.5%]"  # mean and t interval of -0.11, -0.10, -0.09
+    assert row.split(" | ")[4] == "+0.0% [+0.0%, +0.0%]"
 
 
 def test_a_policy_that_studies_share_is_trained_once(recipe: Recipe, place: Path) -> None:

@@ -108,18 +108,31 @@ def _row(point: Point, names: Sequence[str], with_curve: bool) -> Row:
 
 
 def _means(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
-    """A row a value of what is varied: means over the seeds with their intervals, where there is more than one."""
+    """What is varied over the seeds, where there is more than one: means, and how far they lie from the first's."""
     if len({point["seed"] for point in points}) < 2:
         return []
     key, measures = VARIED[study], _measures(points) | _of_lines(study, points)
-    groups: dict[Any, list[Point]] = {}
+    runs: dict[Any, dict[int, Point]] = {}
     for point in points:
-        groups.setdefault("all" if key == "seed" else point[key], []).append(point)
-    rows = [
-        [str(value), *(_over_seeds([read(run) for run in runs], form) for read, form in measures.values())]
-        for value, runs in groups.items()
-    ]
-    return ["Means over the seeds:", "", *markdown_table([NAMES[key], *measures], rows), ""]
+        runs.setdefault("all" if key == "seed" else point[key], {})[point["seed"]] = point
+    means = {
+        str(value): [_over_seeds([read(run) for run in own.values()], form) for read, form in measures.values()]
+        for value, own in runs.items()
+    }
+    (first, its), *others = runs.items()
+    differences = {
+        f"{value} less {first}": [
+            _over_seeds([read(own[seed]) - read(its[seed]) for seed in its], f"+{form.lstrip('+')}")
+            for read, form in measures.values()
+        ]
+        for value, own in others
+    }
+    lines: list[str] = []
+    for title, rows in (("Means over the seeds", means), ("Differences, seed by seed", differences)):
+        if rows:
+            table = markdown_table([NAMES[key], *measures], [[name, *cells] for name, cells in rows.items()])
+            lines += [f"{title}:", "", *table, ""]
+    return lines
 
 
 def _over_seeds(values: Sequence[float], form: str) -> str:
@@ -138,7 +151,11 @@ OF_LINES: dict[str, Measure] = {
     "slope, train-PM": (lambda point: point["shows"]["line"]["slope"], "+.2f"),
     "slope, held-out PM": (lambda point: point["shows"]["heldout_line"]["slope"], "+.2f"),
 }
-CHOSEN: Measure = (lambda point: point["final"]["wins"]["all"]["value"], ".1%")
+CHOSEN: dict[str, Measure] = {
+    "chosen, helpful": (lambda point: point["final"]["wins"]["helpful"]["value"], ".1%"),
+    "chosen, harmless": (lambda point: point["final"]["wins"]["harmless"]["value"], ".1%"),
+    "chosen, all": (lambda point: point["final"]["wins"]["all"]["value"], ".1%"),
+}
 
 
 def _judged(points: Sequence[Point]) -> bool:
@@ -147,7 +164,7 @@ def _judged(points: Sequence[Point]) -> bool:
 
 
 def _measures(points: Sequence[Point]) -> dict[str, Measure]:
-    return MEASURES | ({"chosen, all": CHOSEN} if _judged(points) else {})
+    return MEASURES | (CHOSEN if _judged(points) else {})
 
 
 def _of_lines(study: PolicyStudy, points: Sequence[Point]) -> dict[str, Measure]:
