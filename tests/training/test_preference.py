@@ -19,6 +19,7 @@ from tutelage.training.preference import (
     REFERENCE_GROUPS,
     PreferenceSettings,
     Trained,
+    aims,
     score_comparisons,
     step_batches,
     train_preference_model,
@@ -93,6 +94,34 @@ def test_held_out_comparisons_are_measured_and_can_end_the_training(tiny: Trunk)
     assert len(stopped.metrics) == 6  # it grew at the second measurement
 
 
+def test_a_measurement_changes_nothing_of_the_training(tiny: Trunk) -> None:
+    def curve(eval_every: int) -> list[tuple[float, float]]:
+        settings = replace(PREFERENCE, eval_every=eval_every)
+        trained = train_preference_model(tiny, "pm", planted(80, 0), settings, 0, held_out=planted(30, 1))
+        return [(step["loss"], step["gradient_norm"]) for step in trained.metrics]
+
+    assert curve(2) == curve(0)
+
+
+def test_a_heavier_pair_moves_more_also_where_it_is_alone_in_its_step(tiny: Trunk) -> None:
+    both = planted(12, 0) + [replace(one, kind="harmless") for one in planted(12, 1)]
+
+    def norms(harmless_weight: float) -> list[float]:
+        settings = replace(PREFERENCE, batch_pairs=1, harmless_weight=harmless_weight, learning_rate=1e-12)
+        trained = train_preference_model(tiny, "pm", both, replace(settings, head_learning_rate=1e-12), seed=0)
+        return [step["gradient_norm"] for step in trained.metrics]
+
+    ratios = sorted({round(heavy / alike, 3) for heavy, alike in zip(norms(3.0), norms(1.0), strict=True)})
+    assert ratios == [0.5, 1.5]  # over the mean weight, 2
+
+
+def test_a_choice_of_unknown_strength_is_taken_for_certain() -> None:
+    settings = replace(PREFERENCE, strength_labels=(0.6, 0.7, 0.8, 0.9))
+    unknown, strong = planted(1, 0)[0], replace(planted(1, 0)[0], strength=4)
+    labels, _ = aims([replace(unknown, strength=None), strong], settings)
+    assert labels.tolist() == pytest.approx([1.0, 0.9])
+
+
 def test_several_epochs_pass_over_the_comparisons_again_in_another_order(tiny: Trunk) -> None:
     trained = train_preference_model(tiny, "pm", planted(24, 0), replace(PREFERENCE, epochs=2), seed=0)
     assert [step["pairs"] for step in trained.metrics] == [8] * 6
@@ -131,7 +160,7 @@ def test_an_untrained_model_that_is_not_at_ln_2_stops_the_run(tiny: Trunk, monke
 
 
 def test_a_run_that_flies_apart_stops(tiny: Trunk) -> None:
-    with pytest.raises(CheckFailed, match="lower the learning rate"):
+    with pytest.raises(CheckFailed, match=r"first human turn begins '.+'; the last checkpoint stays; lower the learning"):
         train_preference_model(tiny, "pm", planted(40, 0), replace(PREFERENCE, learning_rate=1e30), seed=0)
 
 

@@ -62,7 +62,8 @@ class Encoder:
         pieces = [(self._plain_text(prompt), True)] if self.format.template == "hh" else self._chat_pieces(prompt)
         ids = [token for text, literal in pieces for token in self._encode(text, literal)]
         first = self._first if self.format.template == "hh" else []
-        return (*first, *(ids if max_tokens is None else ids[-(max_tokens - len(first)) :]))
+        room = len(ids) if max_tokens is None else max(max_tokens - len(first), 1)
+        return (*first, *ids[-room:])
 
     @cached_property
     def _first(self) -> list[int]:

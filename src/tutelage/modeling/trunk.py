@@ -100,15 +100,18 @@ class Trunk:
         `trained`: its weights take part in gradients; otherwise nothing of the trunk does.
         """
         previous = self._active
+        parameters = [] if adapter is None else list(self.adapter_parameters(adapter).values())
+        learning = [parameter.requires_grad for parameter in parameters]  # within a training there may be a measurement
         self._select(adapter)
-        if adapter is not None:
-            for parameter in self.adapter_parameters(adapter).values():
-                parameter.requires_grad_(trained)
+        for parameter in parameters:
+            parameter.requires_grad_(trained)
         try:
             with torch.set_grad_enabled(trained):
                 yield
         finally:
             self._select(previous)
+            for parameter, before in zip(parameters, learning, strict=True):
+                parameter.requires_grad_(before)
 
     @property
     def active(self) -> str | None:

@@ -153,11 +153,14 @@ def train_preference_model(
     )
     metrics = [] if done is None else _go_on(done, head, optimizer, on_step, groups if settings.probe else ())
     rng = np.random.default_rng(seed)
+    mean_weight = float(_aims(groups, settings)[1].mean())
     batches = [batch for _ in range(settings.epochs) for batch in step_batches(groups, settings.batch_pairs, rng)]
     with trunk.using(adapter, trained=True):
         for step, batch in list(enumerate(batches))[len(metrics) :]:
+            if _stalled(metrics, settings.patience):
+                break
             rate = rate_factor(step, len(batches), settings.warmup, settings.schedule)
-            measured = {"step": step, **_step(trunk, head, optimizer, batch, settings, rate, step)}
+            measured = {"step": step, **_step(trunk, head, optimizer, batch, settings, rate, step, mean_weight)}
             if step == 0 and initial is None and not probed and abs(measured["loss"] - math.log(2)) > 1e-6:
                 raise CheckFailed(f"the untrained loss is {measured['loss']:.6f}, not ln 2: rows or pairs are mislaid")
             if settings.eval_every and (step + 1) % settings.eval_every == 0:
@@ -166,8 +169,6 @@ def train_preference_model(
             on_step(measured["pairs"], measured)
             if checkpoints is not None and (step + 1) % checkpoints.every == 0:
                 checkpoints.save(Progress(metrics, {**optimizer.state_tensors(), "scale": head.scale}))
-            if _stalled(metrics, settings.patience):
-                break
     head.offset += float(np.mean(np.concatenate(score_branches(trunk, adapter, head, reference))))
     metrics = metrics or probed
     return Trained(head, metrics, sum(m["pairs"] for m in metrics), dropped)
@@ -184,7 +185,10 @@ def _usable(
     kept, weak = drop_weakest(comparisons, settings.min_strength)
     groups, drops = paired_groups(kept, encoder, settings.max_tokens)
     if not groups:
-        raise InputError(f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}")
+        raise InputError(
+            f"no comparison to train on: {len(comparisons)} read, {weak} too weak, dropped: {dict(drops)}; "
+            f"give others, a higher max_tokens (now {settings.max_tokens}) or a lower min_strength"
+        )
     dropped = {"strength below min_strength": weak, **drops}
     return groups, {reason: count for reason, count in dropped.items() if count}
 
@@ -275,9 +279,9 @@ def _held_out(
 
 
 def _stalled(metrics: Sequence[Metrics], patience: int) -> bool:
-    """Whether the last `patience` measurements all lie above an earlier one."""
+    """Whether none of the last `patience` measurements lies below all earlier ones."""
     losses = [step["held_out_loss"] for step in metrics if "held_out_loss" in step]
-    return patience > 0 and len(losses) > patience and min(losses[-patience:]) > min(losses[:-patience])
+    return patience > 0 and len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
 
 
 def step_batches(
@@ -303,8 +307,11 @@ def _step(
     settings: PreferenceSettings,
     rate: float,
     step: int,
+    mean_weight: float,
 ) -> Metrics:
-    """One optimizer step over a batch, in micro-batches; the gradient is that of the mean loss over its pairs."""
+    """One optimizer step over a batch, in micro-batches; the gradient is that of the mean loss over its pairs, in which
+    a pair counts its weight over the mean weight of all that is trained on: what weighs more moves more, also where a
+    batch has nothing else."""
     groups = closed([paired.group for paired in batch], trunk.encoder.context_end)
     total, weight, right, pairs = 0.0, 0.0, 0.0, 0
     for places in trunk.batches([group.length for group in groups], settings.token_budget):
@@ -317,7 +324,7 @@ def _step(
         optimizer.accumulate(loss.total)
         total, weight, pairs = total + loss.total.item(), weight + loss.count, pairs + len(labels_P)
         right += _right(scores_N[chosen].detach(), scores_N[rejected].detach())
-    norm = optimizer.step(weight, rate)
+    norm = optimizer.step(pairs * mean_weight, rate)
     return {"loss": total / weight, "accuracy": right / pairs, "pairs": pairs, "gradient_norm": norm, "rate": rate}
 
 
@@ -328,7 +335,8 @@ def _aims(batch: Sequence[PairedGroup], settings: PreferenceSettings) -> tuple[T
 def aims(comparisons: Sequence[Comparison], settings: PreferenceSettings) -> tuple[Tensor, Tensor]:
     """The soft label (P,) that each pair is trained towards and what it counts (P,); a choice of unknown strength is
     taken for certain."""
-    labels_P = torch.tensor([settings.strength_labels[(one.strength or 4) - 1] for one in comparisons])
+    labels = (1.0 if one.strength is None else settings.strength_labels[one.strength - 1] for one in comparisons)
+    labels_P = torch.tensor(list(labels))
     weights_P = torch.tensor([settings.harmless_weight if one.kind == "harmless" else 1.0 for one in comparisons])
     return labels_P + settings.label_smoothing * (1 - 2 * labels_P), weights_P
 
@@ -341,10 +349,10 @@ def _check(step: int, loss: Sum, part: Sequence[PairedGroup], differences_P: Ten
     value = loss.total.item() / loss.count
     if not math.isfinite(value):
         bad = int((~differences_P.isfinite()).nonzero()[0]) if not differences_P.isfinite().all() else 0
-        place = [place for paired in part for place in paired.places][bad]
+        asked = [one for paired in part for one in paired.comparisons][bad].prompt.messages[0].text
         raise CheckFailed(
-            f"the preference loss at step {step} is {value}, first at comparison {place + 1} of those trained on; "
-            "lower the learning rate"
+            f"the preference loss at step {step} is {value}, first at the comparison whose first human turn begins "
+            f"{asked[:60]!r}; the last checkpoint stays; lower the learning rate and start anew"
         )
 
 
