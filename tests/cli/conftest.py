@@ -21,13 +21,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def write_planted(path: Path, prompts: int = 40, topic: str = "number", kind: Kind = "helpful") -> Path:
-    """Two comparisons a prompt in which "gladly" wins; every tenth comparison is of the weakest strength."""
+def write_planted(
+    path: Path, prompts: int = 40, topic: str = "number", kind: Kind = "helpful", turned: bool = False
+) -> Path:
+    """Two comparisons a prompt in which "gladly" wins (`turned`: loses); every tenth is of the weakest strength."""
+    better, worse = ("go away", "gladly") if turned else ("gladly", "go away")
     comparisons = [
         Comparison(
             prompt=Prompt.from_turns(f"Could you tell me about {topic} {number}?"),
-            chosen=Response(f"gladly {turn}"),
-            rejected=Response(f"go away {turn}"),
+            chosen=Response(f"{better} {turn}"),
+            rejected=Response(f"{worse} {turn}"),
             kind=kind,
             strength=1 if (2 * number + turn) % 10 == 0 else 3,
         )

@@ -124,6 +124,14 @@ def test_what_belongs_to_a_teacher_file_that_is_there_is_refused(distill: TrainD
         bare.run()
 
 
+def test_a_teacher_file_is_not_looked_for_where_the_student_replaces_it(distill: TrainDistill) -> None:
+    result = distill.run()
+    for place in (Path(result["teacher"]), distill.out / "new.safetensors"):
+        with pytest.raises(InputError, match="lies in --out, which is written anew"):
+            TrainDistill(out=distill.out, teacher=place, model="tiny-random", overwrite=True).run()
+    assert Path(result["teacher"]).exists()
+
+
 def test_from_the_command_line(distill: TrainDistill, capsys: pytest.CaptureFixture[str]) -> None:
     line = ["train", "distill", "--out", str(distill.out), "--texts", str(distill.texts[0]), "--model", "tiny-random"]
     line += ["--prompt", str(distill.prompt), "--passages", "20", "--max-tokens", "24", "--dtype", "float32"]

@@ -34,7 +34,22 @@ def write_rows(path: Path, *rows: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def score(preference_model: Path, planted: Path, tmp_path: Path) -> Score:
-    return Score(files=(planted,), model=preference_model, out=tmp_path / "scores.jsonl")
+    return Score(files=(planted,), model=preference_model, out=tmp_path / "scores.jsonl", allow_overlap=True)
+
+
+def test_a_file_that_the_model_was_trained_on_is_refused_unless_that_is_wanted(
+    score: Score, train_pm: TrainPM, planted: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "of another name.jsonl"
+    copy.write_bytes(planted.read_bytes())
+    for file in (planted, copy):
+        with pytest.raises(InputError, match=r"was trained on it \(snapshot.json\).*or say --allow-overlap"):
+            replace(score, files=(file,), allow_overlap=False).run()
+    assert not score.out.exists()
+    other = write_rows(tmp_path / "other.jsonl", HELLO)
+    tested = replace(train_pm, test=(other,), out=tmp_path / "tested")
+    tested.run()
+    assert replace(score, files=(other,), model=tested.out, allow_overlap=False).run()["pairs"] == 1  # seen, not learnt
 
 
 def test_its_scores_are_those_that_training_measured(score: Score, planted: Path) -> None:
@@ -108,7 +123,10 @@ def test_a_model_that_does_not_fit_is_bad_input(
     score: Score, spoil: Callable[[Path], None], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(score.model)
-    assert main(["score", *map(str, score.files), "--model", str(score.model), "--out", str(score.out)]) == 2
+    assert (
+        main(["score", *map(str, score.files), "--allow-overlap", "--model", str(score.model), "--out", str(score.out)])
+        == 2
+    )
     assert says in capsys.readouterr().err
     assert not score.out.exists()
 
@@ -152,7 +170,7 @@ def test_scores_that_are_no_numbers_are_no_result(score: Score, monkeypatch: pyt
 
 
 def test_from_the_command_line(score: Score, capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["score", *map(str, score.files), "--model", str(score.model), "--out", str(score.out)]
+    line = ["score", *map(str, score.files), "--allow-overlap", "--model", str(score.model), "--out", str(score.out)]
     assert main([*line, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert {"pairs", "accuracy", "brier", "ece", "drops", "out"} <= result.keys()
@@ -225,7 +243,7 @@ def test_the_other_model_and_the_page_have_places_of_their_own(score: Score, tmp
 
 
 def test_the_terminal_shows_every_part(score: Score, capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["score", *map(str, score.files), "--model", str(score.model), "--out", str(score.out)]
+    line = ["score", *map(str, score.files), "--allow-overlap", "--model", str(score.model), "--out", str(score.out)]
     assert main([*line, "--against", str(score.model), "--report", str(score.out.with_suffix(".html"))]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     for words in (

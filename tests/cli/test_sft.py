@@ -91,7 +91,7 @@ def test_every_setting_is_an_option_with_the_same_default(train_sft: TrainSFT) -
         ({"max_tokens": 4096}, "--max-tokens 4096: tiny-random reads 2048 tokens"),
         ({"max_tokens": 8}, "0 dialogues to train on"),
         ({"dialogues": ()}, "no file named: 0 dialogues to train on"),
-        ({"dialogues": (Path("nowhere.jsonl"),)}, r"nowhere\.jsonl: cannot be read"),
+        ({"dialogues": (Path("nowhere.jsonl"),)}, r"nowhere\.jsonl: no such file, nor a source"),
         ({"held_out": 0.001}, r"and 0 held out \(at least 2\)"),
     ],
 )

@@ -63,6 +63,7 @@ def test_what_cannot_be_is_refused(planted: Path, tmp_path: Path) -> None:
         ({"probe": (0.0,)}, "--probe must be above 0"),
         ({"probe": (1.0,), "learning_rate": 1e-3}, "of no use to probes"),
         ({"init": tmp_path / "none"}, "none"),
+        ({"sizes": (500, 600)}, "--sizes: the least is 500, but there are 64 comparisons"),
         ({"harmless": tmp_path / "no-such-source"}, "no-such-source"),
     ):
         with pytest.raises(InputError, match=said):

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
@@ -239,11 +240,46 @@ def test_a_test_file_is_measured_on_and_refused_where_it_shares_prompts(
     other = write_planted(tmp_path / "other.jsonl", topic="prime")
     alone = train_pm.run()
     both = replace(train_pm, test=(other,), out=tmp_path / "both").run()
-    assert both["held_out"]["pairs"] > alone["held_out"]["pairs"]
+    assert both["held_out"] == alone["held_out"]
+    assert both["tests"][str(other)]["pairs"] > 0
     with pytest.raises(InputError, match=r"shares \d+ first human turns with what is trained on"):
         replace(train_pm, test=(planted,), out=tmp_path / "refused").run()
     forced = replace(train_pm, test=(planted,), allow_overlap=True, out=tmp_path / "forced").run()
-    assert forced["held_out"]["pairs"] > alone["held_out"]["pairs"]
+    assert forced["tests"][str(planted)]["pairs"] > alone["held_out"]["pairs"]
+
+
+def test_test_files_say_nothing_of_when_to_stop(train_pm: TrainPM, tmp_path: Path) -> None:
+    turned = write_planted(tmp_path / "turned.jsonl", topic="prime", turned=True)
+    stopping = replace(train_pm, eval_every=1, patience=1)
+    alone = stopping.run()
+    tested = replace(stopping, test=(turned,), out=tmp_path / "tested").run()
+    assert tested["pairs"] == alone["pairs"]
+    assert tested["tests"][str(turned)]["accuracy"]["value"] < 0.5
+
+
+def test_what_the_pretrained_model_decides_is_not_asked_for_otherwise(train_pm: TrainPM, tmp_path: Path) -> None:
+    train_pm.run()
+    for name, value in (("rank", 7), ("layers", 1), ("pooling", "mean")):
+        with pytest.raises(InputError, match=rf"--{name} {value}: the {name} of --init"):
+            replace(train_pm, **{name: value}, init=train_pm.out, out=tmp_path / "next").run()  # type: ignore[arg-type]
+
+
+def test_forms_are_not_gone_on_with_as_plain_pairs(train_pm: TrainPM, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def reporting(bar: object) -> Callable[[int, Mapping[str, Any]], None]:
+        def on_step(pairs: int, metrics: Mapping[str, Any]) -> None:
+            if metrics["step"] == 2:
+                raise Killed
+
+        return on_step
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("tutelage.cli.train._reporting", reporting)
+        TrainPMP(**{**vars(train_pm), "checkpoint_every": 1}).run()
+    with pytest.raises(InputError, match=r"another training \(binarised differ"):
+        replace(train_pm, checkpoint_every=1, resume=True).run()
 
 
 # Pretraining on votes, then people

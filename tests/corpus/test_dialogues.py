@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tutelage.corpus.dialogues import read_dialogues
+from tutelage.corpus.locate import DataFile
 from tutelage.corpus.records import comparison_to_record
 from tutelage.corpus.splits import split_by_prompt
 from tutelage.dialogue import Comparison, Dialogue, Message, Prompt, Response
@@ -30,7 +31,7 @@ def test_messages_are_read_with_their_turns(tmp_path: Path) -> None:
     write_jsonl(
         tmp_path / "b.jsonl.gz", [{"messages": [{"role": "human", "content": "x"}, messages("", "y")["messages"][1]]}]
     )
-    found, drops = read_dialogues([tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz"])
+    found, drops = read_dialogues([DataFile(tmp_path / "a.jsonl"), DataFile(tmp_path / "b.jsonl.gz")])
     assert found == [dialogue("hi", "hello"), dialogue("1+1?", "2", "2+2?", "4"), dialogue("x", "y")]
     assert not drops
 
@@ -39,7 +40,7 @@ def test_of_a_comparison_the_chosen_answer_is_the_dialogue(tmp_path: Path) -> No
     prompt = Prompt.from_turns("hi", "yes?", "tell me")
     pairs = [Comparison(prompt, Response("gladly"), Response(worse), "helpful") for worse in ("no", "never")]
     write_jsonl(tmp_path / "pairs.jsonl", map(comparison_to_record, pairs))
-    found, drops = read_dialogues([tmp_path / "pairs.jsonl"])
+    found, drops = read_dialogues([DataFile(tmp_path / "pairs.jsonl")])
     assert found == [dialogue("hi", "yes?", "tell me", "gladly")]
     assert drops == {"the same dialogue again": 1}
 
@@ -55,7 +56,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         {"messages": [*messages("a")["messages"], {"role": "tool", "content": "b"}]},
     ]
     write_jsonl(tmp_path / "a.jsonl", rows)
-    found, drops = read_dialogues([tmp_path / "a.jsonl"])
+    found, drops = read_dialogues([DataFile(tmp_path / "a.jsonl")])
     assert found == [dialogue("hi", "hello")]
     assert drops == {
         "the same dialogue again": 1, "ends_on_human": 1, "empty_answer": 1, "not_human_first": 2, "other_role": 1,
@@ -76,7 +77,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
 def test_a_bad_line_is_named(tmp_path: Path, rows: list[dict[str, Any]], says: str) -> None:
     write_jsonl(tmp_path / "a.jsonl", rows)
     with pytest.raises(InputError, match=says):
-        read_dialogues([tmp_path / "a.jsonl"])
+        read_dialogues([DataFile(tmp_path / "a.jsonl")])
 
 
 def test_dialogues_with_one_first_turn_are_on_one_side() -> None:
@@ -88,7 +89,7 @@ def test_dialogues_with_one_first_turn_are_on_one_side() -> None:
 
 
 def test_real_comparisons_give_dialogues(data: Path) -> None:
-    found, drops = read_dialogues([data / "hh-rlhf-harmless-test" / "pairs.jsonl.gz"])
+    found, drops = read_dialogues([DataFile(data / "hh-rlhf-harmless-test" / "pairs.jsonl.gz")])
     assert len(found) + drops.total() == 1513
     assert len(found) > 1300
     assert all(item.messages[-1].role == "assistant" for item in found)

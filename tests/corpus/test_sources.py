@@ -15,6 +15,7 @@ from tutelage.dialogue import Comparison, Prompt, Response
 from tutelage.plumbing.errors import InputError
 
 HH = {"chosen": "\n\nHuman: hi\n\nAssistant: so", "rejected": "\n\nHuman: hi\n\nAssistant: no"}
+ZIPPED = gzip.compress(json.dumps(HH).encode() + b"\n", mtime=0)  # two processes collect the tests under one name
 TRL = {
     "prompt": [{"role": "user", "content": "hi"}],
     "chosen": [{"role": "assistant", "content": "so"}],
@@ -80,7 +81,11 @@ def test_a_bad_row_is_named(tmp_path: Path, records: list[object], format: str, 
         ("f.jsonl", json.dumps(HH).encode() + b'\n{"chosen": "x', "line 2: expected one whole JSON object"),
         ("f.jsonl", b'{"chosen": "\xff"}\n', "line 1: expected UTF-8, byte 12 is not"),
         ("f.jsonl.gz", json.dumps(HH).encode(), "expected a gzip file, as its name says"),
-        ("f.jsonl", gzip.compress(json.dumps(HH).encode()), "line 1: is gzip; give it a name that ends in .gz"),
+        (
+            "f.jsonl",
+            ZIPPED,
+            "line 1: is gzip; give it a name that ends in .gz",
+        ),
         (
             "f.jsonl",
             b"\xef\xbb\xbf" + json.dumps(HH).encode(),
@@ -88,7 +93,11 @@ def test_a_bad_row_is_named(tmp_path: Path, records: list[object], format: str, 
         ),
         ("f.jsonl", json.dumps([HH]).encode(), "found a JSON array; write its items one a line: jq"),
         ("f.jsonl", b"[\n" + json.dumps(HH).encode() + b"\n]", "found a JSON array; write its items one a line: jq"),
-        ("f.jsonl.gz", gzip.compress(json.dumps(HH).encode() + b"\n")[:-12], "the gzip stream is damaged after line 0"),
+        (
+            "f.jsonl.gz",
+            ZIPPED[:-12],
+            "the gzip stream is damaged after line 0",
+        ),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -1,6 +1,7 @@
 """Tables: the three forms of columns, the mapping that names them, and labels that never change."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,13 @@ def test_a_bad_mapping_is_named(words: list[str], message: str) -> None:
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(InputError, match="here: the field 'q' is missing"):
         found({"yes": "good", "no": "bad"}, ChosenColumns("yes", "no", "q"))
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, 10**400, True, "8"])
+def test_a_score_that_is_no_number_is_refused(score: object) -> None:
+    columns = ChosenColumns("yes", "no", "q", "better", "worse")
+    with pytest.raises(InputError, match="field 'better': expected a finite number"):
+        found({"q": "hi", "yes": "good", "no": "bad", "better": score, "worse": 1}, columns)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:

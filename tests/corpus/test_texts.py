@@ -14,7 +14,7 @@ from tutelage.plumbing.files import write_jsonl
 
 def test_text_files_are_one_document_and_jsonl_one_a_line(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Ein Käse.\n\nZwei.", encoding="utf-8")
-    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"zipped"))
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"zipped", mtime=0))
     write_jsonl(tmp_path / "c.jsonl.gz", [{"text": "one", "file": "x"}, {"text": "two"}])
     paths = [tmp_path / name for name in ("a.txt", "b.txt.gz", "c.jsonl.gz")]
     assert list(read_texts(paths)) == ["Ein Käse.\n\nZwei.", "zipped", "one", "two"]
@@ -25,7 +25,7 @@ def test_text_files_are_one_document_and_jsonl_one_a_line(tmp_path: Path) -> Non
     [
         ("a.txt", b"\xff\xfe", "expected UTF-8, byte 0"),
         ("a.txt.gz", b"plain", "expected a gzip file"),
-        ("a.txt.gz", gzip.compress(b"torn" * 50)[:20], "expected a gzip file"),
+        ("a.txt.gz", gzip.compress(b"torn" * 50, mtime=0)[:20], "expected a gzip file"),
         ("a.jsonl", b'{"body": "x"}', "line 1: the field 'text' is missing"),
         ("nowhere/a.txt", None, "cannot be read"),
     ],

@@ -118,6 +118,7 @@ def test_plain_text_begins_with_the_token_that_the_tokenizer_puts_there(tokenize
     plain, own = Encoder(tokenizer, HH).prompt_ids(DIALOGUE), Encoder(beginning, HH)
     assert own.prompt_ids(DIALOGUE) == (beginning.bos_token_id, *plain)
     assert own.prompt_ids(DIALOGUE, max_tokens=5) == (beginning.bos_token_id, *plain[-4:])
+    assert own.prompt_ids(DIALOGUE, max_tokens=1) == (beginning.bos_token_id, plain[-1])  # no less can be asked
     assert Encoder(beginning, CHAT).prompt_ids(DIALOGUE) == Encoder(tokenizer, CHAT).prompt_ids(DIALOGUE)
 
 

@@ -53,6 +53,8 @@ def test_blank_lines_are_skipped_but_counted(tmp_path: Path) -> None:
         (b'{"a": ', "line 2: expected one whole JSON object"),
         (b'{"a": "\xff"}', "line 2: expected UTF-8, byte 7 is not"),
         (b"[1]", "line 2: expected a JSON object, found list"),
+        (b'{"a": ' + 5000 * b"1" + b"}", "line 2: expected a JSON object that can be read (Exceeds the limit"),
+        (b'{"a": ' + 100_000 * b"[", "line 2: expected a JSON object that can be read (maximum recursion depth"),
         (rb'{"a": "\uD83D"}', "line 2: expected Unicode text, found half of a surrogate pair"),
     ],
 )
@@ -91,7 +93,7 @@ def test_a_file_of_another_sort_is_named_with_its_cure(tmp_path: Path, content: 
 @pytest.mark.parametrize("damage", ["torn", "flipped"])
 def test_a_damaged_gzip_stream(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "rows.jsonl.gz"
-    whole = bytearray(gzip.compress(b'{"a": 1}\n' * 9))
+    whole = bytearray(gzip.compress(b'{"a": 1}\n' * 9, mtime=0))
     if damage == "flipped":
         whole[10] ^= 0xFF  # the first byte of the deflate stream
     path.write_bytes(whole[:-12] if damage == "torn" else whole)

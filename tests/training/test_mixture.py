@@ -14,7 +14,7 @@ from .planted import planted
 COMPARISONS = planted(20, 0) + [replace(one, kind="harmless") for one in planted(10, 1)]
 
 
-@given(st.integers(0, 10), st.floats(0, 1), st.integers(0, 3))
+@given(st.integers(1, 10), st.floats(0, 1), st.integers(0, 3))
 def test_the_share_and_the_size_are_what_was_asked_for(pairs: int, share: float, seed: int) -> None:
     mixed = mix(COMPARISONS, pairs, share, seed)
     assert len(mixed) == pairs == len({id(one) for one in mixed})
@@ -43,3 +43,6 @@ def test_too_few_of_a_kind_are_refused_with_the_counts() -> None:
         mix(COMPARISONS, 12, 1.0, 0)
     with pytest.raises(InputError, match="asks for 31 comparisons, but there are 30"):
         mix(COMPARISONS, 31, None, 0)
+    for pairs in (0, -5):
+        with pytest.raises(InputError, match=f"at least 1 comparison, not {pairs}"):
+            mix(COMPARISONS, pairs, None, 0)

@@ -160,7 +160,9 @@ def test_an_untrained_model_that_is_not_at_ln_2_stops_the_run(tiny: Trunk, monke
 
 
 def test_a_run_that_flies_apart_stops(tiny: Trunk) -> None:
-    with pytest.raises(CheckFailed, match=r"first human turn begins '.+'; the last checkpoint stays; lower the learning"):
+    with pytest.raises(
+        CheckFailed, match=r"first human turn begins '.+'; the last checkpoint stays; lower the learning"
+    ):
         train_preference_model(tiny, "pm", planted(40, 0), replace(PREFERENCE, learning_rate=1e30), seed=0)
 
 

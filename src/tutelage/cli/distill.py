@@ -44,7 +44,10 @@ class TrainDistill:
     texts: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
     """Plain text, placed after a fresh human turn: text files, or JSONL with a field "text"; .gz is unpacked."""
     dialogues: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
-    """Questions with answers: JSONL with "messages", or comparisons, whose chosen answer is taken."""
+    """Questions with answers: JSONL with "messages", or comparisons, whose chosen answer is taken; or names of sources
+    of comparisons (`tutelage data list`)."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
     teacher: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The teacher file: read if it is there, otherwise made from --texts and --dialogues; None: made, kept in --out."""
     prompt: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -153,6 +156,11 @@ class TrainDistill:
         for name in ("passages", "max_tokens", "temperature"):
             if not getattr(self, name) > 0:
                 raise InputError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
+        if self.teacher is not None and self.teacher.resolve().is_relative_to(self.out.resolve()):
+            raise InputError(
+                f"--teacher {self.teacher}: lies in --out, which is written anew; name another, or leave --teacher out "
+                "to have one made and kept there"
+            )
         if self.teacher is not None and self.teacher.exists():
             defaults = {option.name: option.default for option in fields(self)}
             given = [name for name in MAKING if getattr(self, name) != defaults[name]]
@@ -186,7 +194,8 @@ class TrainDistill:
         from tutelage.training.passages import choose_passages
         from tutelage.training.teacher import teach
 
-        dialogues, drops = read_dialogues(self.dialogues)
+        files = policies.dialogue_files(self.dialogues, self.data)
+        dialogues, drops = read_dialogues(files)
         passages, entangled = choose_passages(
             trunk.encoder, read_texts(self.texts), dialogues, self.passages, self.max_tokens, self.held_out, self.seed
         )
@@ -197,7 +206,7 @@ class TrainDistill:
                 "dialogues, more --passages, or another --held-out (0: none)"
             )
         origin = {
-            "texts": policies.data_files(self.texts), "dialogues": policies.data_files(self.dialogues),
+            "texts": policies.data_files(self.texts), "dialogues": policies.data_files([file.path for file in files]),
             "held_out_share": self.held_out, "max_tokens": self.max_tokens, "seed": self.seed, "dtype": self.dtype,
         }  # fmt: skip
         with progress_bar("teacher", len(passages), "passages") as bar:
@@ -206,10 +215,11 @@ class TrainDistill:
     def _prompt(self) -> tuple[Message, ...]:
         from tutelage.corpus.dialogues import read_dialogues
         from tutelage.corpus.hhh import hhh_prompt
+        from tutelage.corpus.locate import DataFile
 
         if self.prompt is None:
             return hhh_prompt()
-        dialogues, _ = read_dialogues([self.prompt])
+        dialogues, _ = read_dialogues([DataFile(self.prompt)])
         if not dialogues:
             raise InputError(f"--prompt {self.prompt}: no dialogue that ends on the assistant")
         return tuple(message for dialogue in dialogues for message in dialogue.messages)

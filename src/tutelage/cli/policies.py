@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 from tutelage.plumbing.progress import Bar
 
 if TYPE_CHECKING:
+    from tutelage.corpus.locate import DataFile
     from tutelage.modeling.trunk import Trunk
 
 ADAPTER = "policy"
 LATE_STEPS = 10  # the loss of a single step is mostly noise; what is shown is the mean of so many
+
+
+def dialogue_files(names: Sequence[Path], data: Path | None) -> "list[DataFile]":
+    """The files of dialogues that are named, by their paths or as sources in the data directory."""
+    from tutelage.corpus.locate import DataFile, data_directory, locate
+
+    return [file for name in names for file in locate(name, data_directory(data), DataFile(Path()))]
 
 
 def data_files(paths: Sequence[Path]) -> list[dict[str, str | None]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tutelage.corpus.locate import DataFile
     from tutelage.evaluation.scorecard import ScoredPairs
     from tutelage.modeling.snapshot import SnapshotCard
 
@@ -56,6 +57,8 @@ class Score:
     """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
     kind: Kind = "helpful"
     """The kind of the comparisons of hh and trl files, which do not say it."""
+    allow_overlap: bool = False
+    """Score files, too, that a model was trained on by its card."""
     max_tokens: int | None = None
     """Longest prompt with its responses, in tokens; None: as in training, 1024 where the snapshot does not say."""
     dtype: Literal["bfloat16", "float32"] | None = None
@@ -72,6 +75,7 @@ class Score:
 
         cards = {place: _preference_card(place) for place in (self.model, self.against) if place}
         self._require_places()
+        self._require_unseen(cards)
         places, comparisons, drops = self._read()
         own = self._score(self.model, cards[self.model], comparisons)
         other = self._score(self.against, cards[self.against], comparisons) if self.against else None
@@ -116,13 +120,37 @@ class Score:
             taken[place.resolve()] = "what --out names"
             require_writable(place.parent, flag)
 
-    def _read(self) -> tuple[list[Place], list[Comparison], Counter[str]]:
+    def _require_unseen(self, cards: "dict[Path, SnapshotCard]") -> None:
+        """Refuse files that a model was trained on, whole or but for what it held out.
+
+        Raises:
+            InputError: there is one, and nobody has said that it is wanted.
+        """
+        from tutelage.plumbing.files import sha256
+
+        if self.allow_overlap:
+            return
+        for place, card in cards.items():
+            read = (file for file in card.lineage.get("data", []) if not file.get("test"))
+            trained = {file.get("sha256") for file in read} - {None}
+            for file in self._files():
+                if trained and sha256(file.path) in trained:
+                    raise InputError(
+                        f"{file.path}: {place} was trained on it (snapshot.json), so that its accuracy there says "
+                        "little; score other comparisons, or say --allow-overlap"
+                    )
+
+    def _files(self) -> "list[DataFile]":
         from tutelage.corpus.locate import DataFile, data_directory, locate
+
+        own = DataFile(Path(), "auto", self.kind)
+        return [file for name in self.files for file in locate(name, data_directory(self.data), own)]
+
+    def _read(self) -> tuple[list[Place], list[Comparison], Counter[str]]:
         from tutelage.corpus.rules import DropCounts
 
         counts, places, comparisons = DropCounts(), list[Place](), list[Comparison]()
-        own = DataFile(Path(), "auto", self.kind)
-        for file in (file for name in self.files for file in locate(name, data_directory(self.data), own)):
+        for file in self._files():
             for row, item in enumerate(file.rows(), start=1):
                 for comparison in counts.sift([item]):
                     places.append((str(file.path), row))

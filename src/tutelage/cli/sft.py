@@ -19,6 +19,7 @@ from tutelage.plumbing.progress import progress_bar
 from tutelage.report.plain import bracketed
 
 if TYPE_CHECKING:
+    from tutelage.corpus.locate import DataFile
     from tutelage.modeling.trunk import Trunk
     from tutelage.training.demonstrations import Demonstration
 
@@ -34,9 +35,12 @@ class TrainSFT:
     """
 
     dialogues: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
-    """JSONL or JSONL.gz files: {"messages": [{"role", "content"}, ...]}, or comparisons (the chosen answer)."""
+    """JSONL or JSONL.gz files: {"messages": [{"role", "content"}, ...]}, or comparisons (the chosen answer); or names
+    of sources of comparisons (`tutelage data list`)."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The snapshot directory to write."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|DIR|HUB")] = "smollm2-135m-instruct"
     """The base: smollm2-135m-instruct (embedded), a directory or a hub id; tiny-random: a toy for tests."""
     held_out: float = 0.1
@@ -87,7 +91,8 @@ class TrainSFT:
 
         settings = settings_from(self, DemonstrationSettings)
         require_place(self.out, self.overwrite)
-        dialogues, apart, drops = self._read()
+        read = policies.dialogue_files(self.dialogues, self.data)
+        dialogues, apart, drops = self._read(read)
         trunk = load_base(self.model, DialogueFormat(self.template, self.system), getattr(torch, self.dtype))
         require_room(trunk, self.max_tokens)
         training, too_long = usable_demonstrations(dialogues, trunk.encoder, self.max_tokens)
@@ -108,7 +113,7 @@ class TrainSFT:
             "assistant_tokens_per_second": tokens / seconds,
             "held_out": self._measure(trunk, held_out),
         }
-        files = policies.data_files(self.dialogues)
+        files = policies.data_files([file.path for file in read])
         origin = {"data": files, "seed": self.seed, "dtype": self.dtype, "held_out_share": self.held_out}
         with replacing(self.out.resolve()) as beside:
             name = policies.write_policy(beside, trunk, settings, metrics, origin, result)
@@ -127,11 +132,11 @@ class TrainSFT:
         show_drops(console, result["drops"])
         console.print(f"snapshot {result['snapshot']}: {result['out']}", highlight=False)
 
-    def _read(self) -> tuple[list[Dialogue], list[Dialogue], Counter[str]]:
+    def _read(self, files: "list[DataFile]") -> tuple[list[Dialogue], list[Dialogue], Counter[str]]:
         from tutelage.corpus.dialogues import read_dialogues
         from tutelage.corpus.splits import split_by_prompt
 
-        dialogues, drops = read_dialogues(self.dialogues)
+        dialogues, drops = read_dialogues(files)
         return *split_by_prompt(dialogues, self.held_out, SPLIT_SALT, lambda dialogue: dialogue), drops
 
     def _require_enough(self, training: "list[list[Demonstration]]", held_out: "list[list[Demonstration]]") -> None:

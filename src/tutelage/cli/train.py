@@ -30,10 +30,12 @@ ADAPTER = "preference"
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What was read: comparisons to train on, those kept apart by prompt, the files, and what was left out."""
+    """What was read: comparisons to train on, those kept apart by prompt, test sets by name, the files, and what was
+    left out."""
 
     train: list[Comparison] = field(default_factory=list)
     held_out: list[Comparison] = field(default_factory=list)
+    tests: dict[str, list[Comparison]] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
     drops: Counter[str] = field(default_factory=Counter)
 
@@ -55,7 +57,7 @@ class TrainPM:
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Where sources that are named are looked for; None: $TUTELAGE_DATA."""
     test: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
-    """Files or sources to measure on besides the prompts that are held out."""
+    """Files or sources to measure on at the end, each by itself; they decide nothing."""
     allow_overlap: bool = False
     """Measure on --test even where it shares first human turns with what is trained on."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|DIR|HUB")] = "smollm2-135m-instruct"
@@ -154,13 +156,15 @@ class TrainPM:
             )  # fmt: skip
         seconds = time.perf_counter() - started
         held_out, too_long = _measure(trunk, trained, data.held_out, settings.max_tokens)
+        tests = {name: _measure(trunk, trained, rows, settings.max_tokens) for name, rows in data.tests.items()}
         result = {
             "pairs": trained.pairs,
-            "drops": dict(data.drops + Counter(trained.drops) + too_long),
+            "drops": dict(sum((drops for _, drops in tests.values()), data.drops + Counter(trained.drops) + too_long)),
             "final_loss": _mean_loss(trained.metrics[-LATE_STEPS:]),
             "seconds": seconds,
             "pairs_per_second": trained.pairs / seconds,
             "held_out": held_out,
+            "tests": {name: quality for name, (quality, _) in tests.items()},
         }
         name = self._save(trunk, trained, settings, data, result)
         checkpoints.clear()
@@ -173,8 +177,13 @@ class TrainPM:
             f"pairs/s); loss of the last steps {result['final_loss']:.3f} (0.693: cannot tell)"
         )
         if result["held_out"]:
-            console.print("held-out prompts:")
+            chose = ", which said when to stop" if self.patience else ""
+            console.print(f"held-out prompts{chose}:")
             show_quality(console, result["held_out"])
+        for name, quality in result["tests"].items():
+            console.print(f"{name}:", highlight=False)
+            if quality:
+                show_quality(console, quality)
         show_drops(console, result["drops"])
         console.print(f"snapshot {result['snapshot']}: {result['out']}", highlight=False)
 
@@ -193,7 +202,13 @@ class TrainPM:
         card = read_card(self.init)
         if card.pooling is None:
             raise InputError(f"--init {self.init}: a policy; give a preference model")
-        return settings_from(self, PreferenceSettings, rank=card.rank, layers=card.layers, pooling=card.pooling)
+        its = {"rank": card.rank, "layers": card.layers, "pooling": card.pooling}
+        for name, value in its.items():
+            if getattr(self, name) not in (getattr(type(self), name), value):
+                raise InputError(
+                    f"--{name} {getattr(self, name)}: the {name} of --init {self.init} is {value}, and stays"
+                )
+        return settings_from(self, PreferenceSettings, **its)
 
     def _read(self) -> TrainingData:
         """The comparisons that are strong enough, split by first human turn.
@@ -210,29 +225,36 @@ class TrainPM:
 
         counts, files = DropCounts(), []
 
-        def usable(names: tuple[Path, ...]) -> Iterator[Comparison]:
+        def usable(names: tuple[Path, ...], **noted: bool) -> Iterator[Comparison]:
             own = DataFile(Path(), "auto", self.kind)
             for file in (file for name in names for file in locate(name, data_directory(self.data), own)):
                 rows = list(counts.sift(file.rows()))
                 files.append(
-                    {"file": str(file.path), "sha256": sha256(file.path), "usable": len(rows), "licence": file.licence}
+                    {
+                        "file": str(file.path),
+                        "sha256": sha256(file.path),
+                        "usable": len(rows),
+                        "licence": file.licence,
+                        **noted,
+                    }  # fmt: skip
                 )
                 yield from rows
 
         collected, left_out = self._feedback(counts, files)
         kept, weak = drop_weakest(chain(usable(self.comparisons), collected), self.min_strength)
-        tests = list(usable(self.test))
+        tests = {str(name): list(usable((name,), test=True)) for name in self.test}
         drops = Counter(counts.by_key()) + Counter({"strength below min_strength": weak}) + left_out
         train, held_out = split_by_prompt(kept, self.held_out, SPLIT_SALT)
         mixed = mix(train, self.pairs, self.harmless_share, self.seed)
-        shared = overlap(mixed, tests)
+        shared = overlap(mixed, list(chain.from_iterable(tests.values())))
         if shared.prompts and not self.allow_overlap:
             raise InputError(
                 f"--test shares {shared.prompts} first human turns with what is trained on ({shared.test} of its "
                 f"comparisons; {shared.examples[0][:60]!r}, say): a model is measured too kindly on these; train on "
                 "other comparisons, or say --allow-overlap"
             )
-        data = TrainingData(self._forms(mixed), self._forms(held_out + tests), files, drops)
+        apart = {name: self._forms(rows) for name, rows in tests.items()}
+        data = TrainingData(self._forms(mixed), self._forms(held_out), apart, files, drops)
         if not data.train or (self.held_out and not held_out):
             names = ", ".join(map(str, filter(None, (*self.comparisons, self.feedback)))) or "no file named"
             raise InputError(
@@ -259,6 +281,11 @@ class TrainPM:
         """What is made of the comparisons before they are trained on and tried."""
         return comparisons
 
+    @property
+    def _binarised(self) -> bool:
+        """Whether that is the GOOD:/BAD: forms."""
+        return False
+
     def _checkpoints(self, trunk: "Trunk", settings: "PreferenceSettings", data: TrainingData) -> "Checkpoints":
         """Where this training leaves its checkpoints: beside --out, so that a snapshot appears there only when whole.
 
@@ -273,13 +300,14 @@ class TrainPM:
         identity = {
             "base": trunk.weights_hash, "fingerprint": trunk.encoder.fingerprint, "dtype": self.dtype,
             "device": self.device, "settings": asdict(settings), "seed": self.seed, "data": data.files,
-            "kind": self.kind, "held_out": self.held_out, "pairs": self.pairs, "harmless_share": self.harmless_share,
-            "init": read_card(self.init).weights_hash if self.init else None,
+            "binarised": self._binarised, "kind": self.kind, "held_out": self.held_out, "pairs": self.pairs,
+            "harmless_share": self.harmless_share, "init": read_card(self.init).weights_hash if self.init else None,
         }  # fmt: skip
         checkpoints = Checkpoints(place, identity, self.checkpoint_every)
-        if self.resume and not place.exists():
+        there = (place / "progress.json").is_file()  # what a full disk leaves without it is no checkpoint
+        if self.resume and not there:
             raise InputError(f"--resume: no checkpoint at {place}; leave --resume out to start anew")
-        if place.exists() and not self.resume:
+        if there and not self.resume:
             if not self.overwrite:
                 raise InputError(f"{place}: an interrupted training; go on by --resume, or start anew by --overwrite")
             checkpoints.clear()
@@ -297,11 +325,10 @@ class TrainPM:
         from tutelage.loop.run import versions
         from tutelage.modeling.snapshot import read_card, save_snapshot
         from tutelage.plumbing.files import replacing, write_json, write_jsonl
-        from tutelage.training.preference import REFERENCE_GROUPS
 
         origin = {
             "data": data.files, "settings": asdict(settings), "seed": self.seed, "dtype": self.dtype,
-            "initial": read_card(self.init).name if self.init else None,
+            "binarised": self._binarised, "initial": read_card(self.init).name if self.init else None,
         }  # fmt: skip
         with replacing(self.out.resolve()) as beside:
             snapshot = save_snapshot(beside, trunk, ADAPTER, settings.rank, trained.head, origin)
@@ -309,7 +336,7 @@ class TrainPM:
             card = {
                 "snapshot": snapshot.name, "base": trunk.name, "format": asdict(trunk.encoder.format), **origin,
                 "held_out_share": self.held_out, "pairs_asked": self.pairs, "harmless_share": self.harmless_share,
-                "reference": {"prompts": REFERENCE_GROUPS, "mean_taken_off": float(trained.head.offset)},
+                "reference": {"prompts": trained.reference, "mean_taken_off": float(trained.head.offset)},
                 **result, "versions": versions(),
             }  # fmt: skip
             write_json(beside / "model_card.json", card)
@@ -330,7 +357,11 @@ class TrainPMP(TrainPM):
     def _forms(self, comparisons: list[Comparison]) -> list[Comparison]:
         from tutelage.corpus.binarised import binarised
 
-        return comparisons if self.plain else [form for one in comparisons for form in binarised(one)]
+        return [form for one in comparisons for form in binarised(one)] if self._binarised else comparisons
+
+    @property
+    def _binarised(self) -> bool:
+        return not self.plain
 
 
 def _require_depth(trunk: "Trunk", settings: "PreferenceSettings") -> None:

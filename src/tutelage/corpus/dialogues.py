@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tutelage.corpus.fields import Fields
+from tutelage.corpus.locate import DataFile
 from tutelage.corpus.rules import Drop, DropReason, dialogue_from_turns
-from tutelage.corpus.sources import read_comparisons
 from tutelage.corpus.trl import message_turns
 from tutelage.dialogue import Dialogue, Message
 from tutelage.plumbing.files import first_record, read_jsonl
@@ -18,7 +18,7 @@ from tutelage.plumbing.files import first_record, read_jsonl
 REPEATED = "the same dialogue again"
 
 
-def read_dialogues(paths: Sequence[Path]) -> tuple[list[Dialogue], Counter[str]]:
+def read_dialogues(files: Sequence[DataFile]) -> tuple[list[Dialogue], Counter[str]]:
     """The dialogues of the files in order, each once and ending on the assistant, and the rows dropped by reason.
 
     A row with another speaker (`system`, `tool`) is dropped.
@@ -28,8 +28,8 @@ def read_dialogues(paths: Sequence[Path]) -> tuple[list[Dialogue], Counter[str]]
     """
     found: dict[Dialogue, None] = {}
     drops: Counter[str] = Counter()
-    for path in paths:
-        for item in _items(path):
+    for file in files:
+        for item in _items(file):
             if isinstance(item, DropReason):
                 drops[item.key] += 1
             elif item in found:
@@ -39,11 +39,11 @@ def read_dialogues(paths: Sequence[Path]) -> tuple[list[Dialogue], Counter[str]]
     return list(found), drops
 
 
-def _items(path: Path) -> Iterator[Dialogue | DropReason]:
-    if "messages" in first_record(path, "dialogues"):
-        yield from _from_messages(path)
+def _items(file: DataFile) -> Iterator[Dialogue | DropReason]:
+    if file.source is None and "messages" in first_record(file.path, "dialogues"):
+        yield from _from_messages(file.path)
     else:
-        yield from _from_comparisons(path)
+        yield from _from_comparisons(file)
 
 
 def _from_messages(path: Path) -> Iterator[Dialogue | DropReason]:
@@ -52,8 +52,8 @@ def _from_messages(path: Path) -> Iterator[Dialogue | DropReason]:
         yield dialogue_from_turns(message_turns(fields, "messages"))
 
 
-def _from_comparisons(path: Path) -> Iterator[Dialogue | DropReason]:
-    for item in read_comparisons([path]):
+def _from_comparisons(file: DataFile) -> Iterator[Dialogue | DropReason]:
+    for item in file.rows():
         if isinstance(item, Drop):
             yield item.reason
         else:

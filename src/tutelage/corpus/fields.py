@@ -1,5 +1,6 @@
 """Reading the fields of a JSON object: what is missing, of another type or unknown is an error that says where."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -30,7 +31,10 @@ class Fields:
         return value
 
     def number(self, name: str) -> float:
-        return float(self._take(name, "a number", lambda value: type(value) in (int, float)))
+        def fits(value: Any) -> bool:
+            return type(value) in (int, float) and abs(value) <= sys.float_info.max  # neither NaN nor infinite
+
+        return float(self._take(name, "a finite number", fits))
 
     def mapping(self, name: str) -> dict[str, Any]:
         value: dict[str, Any] = self._take(name, "an object", lambda value: isinstance(value, dict))

@@ -14,6 +14,7 @@ from tutelage.corpus.records import json_line
 from tutelage.corpus.rules import DropReason, Turn, comparison_from_turns, same_texts
 from tutelage.dialogue import Comparison, Kind, Response
 
+FIRST_MARK = "\n\nHuman:"
 _MARK = re.compile(r"\n\n(Human|Assistant):")
 _NAMES = ("Human", "Assistant")
 

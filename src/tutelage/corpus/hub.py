@@ -43,7 +43,10 @@ def fetch(origin: HubFile | HubTable, place: Path | None) -> Path:
     datasets = _client("datasets", origin.id)
     with _reaching(origin.id):
         table = datasets.load_dataset(origin.id, split=origin.split)
-    write_jsonl(place, table)
+    try:
+        write_jsonl(place, table)
+    except ValueError as error:
+        raise InputError(f"{origin.id}: a row cannot be written as JSON ({error})") from error
     return place
 
 

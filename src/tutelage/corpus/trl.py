@@ -1,11 +1,13 @@
 """TRL's preference format: `prompt`, `chosen`, `rejected`, each a list of `{role, content}` (roles user, assistant)
-or, in the plain form, a text: then the prompt is one human turn and the other two are answers to it. In the form with
-the prompt implied, `chosen` and `rejected` are whole dialogues; so they may be where the prompt is given, too."""
+or, in the plain form, a text: then the prompt is one human turn (or a dialogue with the marks of the HH-RLHF files) and
+the other two are answers to it. In the form with the prompt implied, `chosen` and `rejected` are whole dialogues; so
+they may be where the prompt is given, too."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from tutelage.corpus.fields import Fields
+from tutelage.corpus.hh import FIRST_MARK, transcript_turns
 from tutelage.corpus.records import json_line
 from tutelage.corpus.rules import DropReason, Turn, comparison_from_turns
 from tutelage.dialogue import Comparison, Kind
@@ -39,10 +41,15 @@ def columns_to_comparison(
 
 
 def turns_of(fields: Fields, name: str, plain_role: str, record: Mapping[str, Any]) -> list[Turn]:
-    """The turns in a field: a list of messages, or a text, which is one turn of this role."""
+    """The turns in a field: a list of messages, or a text. A text that begins with a mark of the HH-RLHF files is a
+    dialogue, without the mark at its end behind which the answer is to come; another is one turn of this role."""
     if isinstance(record.get(name), list):
         return message_turns(fields, name)
-    return [Turn(plain_role, fields.text(name))]
+    text = fields.text(name)
+    if not text.startswith(FIRST_MARK):
+        return [Turn(plain_role, text)]
+    turns = transcript_turns(text)
+    return turns[:-1] if not turns[-1].text.strip() else turns
 
 
 def message_turns(fields: Fields, name: str) -> list[Turn]:

@@ -80,6 +80,8 @@ def _parse_line(path: Path, number: int, raw: bytes) -> Line:
     except json.JSONDecodeError as error:
         where = f"{error.msg} at column {error.colno}"
         raise InputError(f"{path}, line {number}: expected one whole JSON object ({where})") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a depth of thousands of brackets
+        raise InputError(f"{path}, line {number}: expected a JSON object that can be read ({error})") from error
     if not isinstance(record, dict):
         raise InputError(f"{path}, line {number}: expected a JSON object, found {type(record).__name__}")
     if b"\\ud" in raw.lower() and not _is_unicode(record):

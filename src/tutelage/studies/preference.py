@@ -78,7 +78,7 @@ def run_study(
             "`tutelage train pmp`, and give its directory by --init"
         )
     origin = {
-        "study": study, "base": trunk.weights_hash, "format": asdict(trunk.encoder.format),
+        "study": study, "base": trunk.weights_hash, "dtype": str(trunk.dtype), "format": asdict(trunk.encoder.format),
         "settings": asdict(settings), "files": material.files, "held_out": material.held_out,
         "initial": read_card(initial).weights_hash if initial else None,
         **({"penalties": scale.penalties} if scale.penalties else {}),
@@ -203,8 +203,18 @@ def _require_kinds(study: Study, material: Material) -> None:
 
 
 def _enough(sizes: Sequence[int], material: Material) -> list[int]:
-    """The sizes that there are comparisons for."""
-    return [size for size in sizes if size <= len(material.train)]
+    """The sizes that there are comparisons for.
+
+    Raises:
+        InputError: there are none.
+    """
+    enough = [size for size in sizes if size <= len(material.train)]
+    if not enough:
+        raise InputError(
+            f"--sizes: the least is {min(sizes)}, but there are {len(material.train)} comparisons to train on; "
+            "give more, or smaller sizes"
+        )
+    return enough
 
 
 _POINTS: Mapping[Study, Callable[[Bench, Scale], Wanted]] = {

@@ -20,6 +20,8 @@ def mix(
     Raises:
         InputError: there are too few comparisons, of a kind or in all.
     """
+    if pairs is not None and pairs < 1:
+        raise InputError(f"a mixture must have at least 1 comparison, not {pairs}")
     rng = np.random.default_rng(seed)
     places = {
         kind: rng.permutation([place for place, one in enumerate(comparisons) if one.kind == kind])

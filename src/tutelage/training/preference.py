@@ -111,7 +111,10 @@ class Trained:
     head: ScoreHead
     metrics: list[Metrics]
     pairs: int
+    """that were passed, each as often as it was"""
     drops: dict[str, int]
+    reference: int
+    """rows of one prompt each over whose responses the mean score is 0"""
 
 
 def train_preference_model(
@@ -171,7 +174,7 @@ def train_preference_model(
                 checkpoints.save(Progress(metrics, {**optimizer.state_tensors(), "scale": head.scale}))
     head.offset += float(np.mean(np.concatenate(score_branches(trunk, adapter, head, reference))))
     metrics = metrics or probed
-    return Trained(head, metrics, sum(m["pairs"] for m in metrics), dropped)
+    return Trained(head, metrics, sum(m["pairs"] for m in metrics), dropped, len(reference))
 
 
 def _usable(
