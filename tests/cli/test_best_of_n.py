@@ -5,11 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tutelage.cli.best_of_n import TrainBestOfN
 from tutelage.cli.main import main
-from tutelage.modeling.snapshot import read_card
-from tutelage.plumbing.errors import InputError
+from tutelage.modeling.base import load_base
+from tutelage.modeling.encoding import DialogueFormat
+from tutelage.modeling.heads import ScoreHead
+from tutelage.modeling.snapshot import read_card, save_snapshot
+from tutelage.plumbing.errors import CheckFailed, InputError
 
 
 @pytest.fixture
@@ -44,6 +48,33 @@ def test_a_snapshot_with_its_curve_and_what_it_is_worth(
     assert card["data"][0]["sha256"]
     assert main(["runs", "rl", str(command.out)]) == 0
     assert "Best of n" in (command.out / "rl.html").read_text()
+
+
+def test_rows_that_are_left_out_are_counted(command: TrainBestOfN) -> None:
+    (prompts,) = command.prompts
+    with prompts.open("a") as file:
+        file.write(prompts.read_text().splitlines()[0].replace('"p0"', '"again"') + "\n")
+    assert command.run()["drops"] == {"the same prompt again": 1}
+
+
+def test_prompts_that_do_not_fit_are_refused_before_anything_is_drawn(
+    command: TrainBestOfN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tutelage.training.best_of_n.sample", None)
+    long = tmp_path / "long.jsonl"
+    long.write_text(command.prompts[0].read_text().replace("letter 3", 3000 * "x"))
+    with pytest.raises(
+        InputError, match=r"long\.jsonl: a prompt of \d+ tokens and --max-tokens 8 exceed the \d+ tokens"
+    ):
+        replace(command, prompts=(long,)).run()
+
+
+def test_a_preference_model_that_tells_nothing_apart_chooses_nothing(command: TrainBestOfN, tmp_path: Path) -> None:
+    trunk = load_base("tiny-random", DialogueFormat(), torch.float32)
+    trunk.add_adapter("pm", 2, 0)
+    save_snapshot(tmp_path / "blank", trunk, "pm", 2, ScoreHead(trunk.width, "last"), {})
+    with pytest.raises(CheckFailed, match="gives every answer the same score"):
+        replace(command, pm=tmp_path / "blank").run()
 
 
 def test_what_cannot_be_is_refused_before_anything_is_drawn(command: TrainBestOfN, tmp_path: Path) -> None:

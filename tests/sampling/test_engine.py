@@ -204,6 +204,21 @@ def test_a_policy_that_gives_no_numbers_is_told(policy: Trunk) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stops", "said"),
+    [
+        ({"stop": ("so", "<|user|>")}, r"'<\|user\|>' holds the special token .* \(--stop-tokens \d+\)"),
+        ({"stop_tokens": (10**6,)}, "the stop token 1000000 is none of the"),
+        ({"stop_tokens": (-5,)}, "the stop token -5 is none of the"),
+    ],
+)
+def test_what_could_never_end_a_response_is_refused(policy: Trunk, stops: dict[str, Any], said: str) -> None:
+    engine = Engine(policy, "policy", slots=1, columns=100)
+    with pytest.raises(InputError, match=said):
+        engine.submit((1,), SamplingParameters(max_tokens=4, **stops), 0)
+    assert not engine.busy
+
+
+@pytest.mark.parametrize(
     ("prompt", "said"),
     [((), "a prompt is empty"), ((1,) * 90, "prompt of 90 tokens and max_tokens = 24 exceed the 100 tokens")],
 )

@@ -93,6 +93,24 @@ def test_a_policy_that_studies_share_is_trained_once(recipe: Recipe, place: Path
     assert dear["curve"] != alone["curve"]
 
 
+def test_nothing_is_taken_over_from_other_settings(recipe: Recipe, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "helpful.jsonl", map(comparison_to_record, planted(40, 0)))
+    files: dict[Kind, Path] = {"helpful": tmp_path / "helpful.jsonl"}
+    scale, short = replace(SCALE, pairs=8, sizes=(8,)), replace(recipe, ppo=replace(recipe.ppo, steps=2))
+    run_policy_study("kl", short, scale, tmp_path, files)
+    once = {name: len(list((tmp_path / name).iterdir())) for name in ("policies", "models")}
+    run_policy_study("robustness", replace(short, dtype="bfloat16"), scale, tmp_path, files)
+    twice = {name: len(list((tmp_path / name).iterdir())) for name in ("policies", "models")}
+    assert once == {"policies": 1, "models": 2}
+    assert twice == {"policies": 2, "models": 4}
+
+
+def test_comparisons_that_another_recipe_collected_are_refused(recipe: Recipe, tmp_path: Path) -> None:
+    run_policy_study("kl", replace(recipe, ppo=replace(recipe.ppo, steps=2)), SCALE, tmp_path)
+    with pytest.raises(InputError, match="comparisons: collected by other settings of the recipe"):
+        run_policy_study("tension", replace(recipe, seed=7), SCALE, tmp_path)
+
+
 def test_a_policy_that_pays_dearly_for_distance_stays_near(recipe: Recipe, tmp_path: Path) -> None:
     def distances(points: list[Point]) -> list[float]:
         return [float(np.mean([step["kl"] for step in point["curve"][-3:]])) for point in points]

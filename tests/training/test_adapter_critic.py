@@ -68,7 +68,9 @@ def test_it_learns_what_is_to_be_expected_and_the_clip_holds_it_back(
 
     def learnt(value_clip: float | None, passes: int) -> tuple[float, float, float]:
         """The mean loss of the passes; how far the values moved, and half their squared error then."""
-        settings = replace(SETTINGS, critic=start, critic_whole=whole, critic_learning_rate=1e-3, value_clip=value_clip)
+        settings = replace(
+            SETTINGS, critic=start, critic_whole=whole, critic_learning_rate=1e-3, value_clip=value_clip, epochs=passes
+        )
         critic = AdapterCritic(talker, models, settings, seed=1)
         before, measured = critic.learn(batch, three_more, StepPlan([], [], [np.arange(4)] * passes), 1.0)
         moved = np.concatenate(critic.values(batch)) - np.concatenate(before)
@@ -81,9 +83,13 @@ def test_it_learns_what_is_to_be_expected_and_the_clip_holds_it_back(
     assert 0.2 < held_back < 0.9 * moved
 
 
+@pytest.mark.parametrize("token_budget", [1, 10_000])  # a prompt at a time, or all together
 @pytest.mark.parametrize("minibatches", [1, 2])
-def test_values_are_those_before_anything_was_learnt(talker: Trunk, models: Models, minibatches: int) -> None:
-    batch, critic = a_batch(talker, models), AdapterCritic(talker, models, SETTINGS, seed=1)
+def test_values_are_those_before_anything_was_learnt(
+    talker: Trunk, models: Models, minibatches: int, token_budget: int
+) -> None:
+    settings = replace(SETTINGS, token_budget=token_budget)
+    batch, critic = a_batch(talker, models), AdapterCritic(talker, models, settings, seed=1)
     expected, asked = critic.values(batch), list[int]()
 
     def returns_of(place: int, values: list[Floats]) -> list[Floats]:

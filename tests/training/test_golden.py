@@ -21,7 +21,7 @@ SHARED = {
 }
 KINDS: dict[str, PolicySettings] = {
     "ppo": PPO,
-    "ppo with a critic of its own": replace(PPO, critic="pm", critic_learning_rate=5e-3, value_clip=0.5),
+    "ppo with a critic of its own": replace(PPO, critic="pm", critic_learning_rate=5e-3),
     "ppo of whole weights": replace(PPO, rank=0, learning_rate=2e-3),
     "rloo": RLOOSettings(**SHARED, kl_weight=0.02),
     "grpo": GRPOSettings(**SHARED, kl_weight=0.04),

@@ -1,5 +1,6 @@
 """Settings of training on rewards: what contradicts itself is refused, and says how."""
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -55,6 +56,9 @@ def test_what_cannot_be_is_refused(kind: type[PolicySettings], options: dict[str
         ({"critic_whole": True}, "critic_whole says nothing to a critic that is solved for"),
         ({"critic": "pm", "critic_strength": 2.0}, "critic_strength says nothing to a critic that is trained"),
         ({"critic": "pm", "value_clip": 0.0}, "value_clip must be above 0"),
+        ({"critic": "pm", "value_clip": 0.2}, "value_clip says nothing where a batch is one step"),
+        ({"kl_weight": math.inf}, "kl_weight must be a finite number"),
+        ({"truncated_score": math.nan}, "truncated_score must be a finite number"),
     ],
 )
 def test_what_contradicts_the_critic_is_refused(options: dict[str, Any], says: str) -> None:
@@ -66,6 +70,13 @@ def test_what_contradicts_the_critic_is_refused(options: dict[str, Any], says: s
 def test_a_response_without_others_has_nothing_to_be_held_against(kind: type[PolicySettings]) -> None:
     with pytest.raises(ValueError, match="samples_per_prompt must be at least 2"):
         kind(samples_per_prompt=1)
+
+
+def test_a_scale_that_the_groups_spread_takes_out_again_is_refused() -> None:
+    with pytest.raises(ValueError, match="score_scale says nothing where scores are divided by their group's spread"):
+        GRPOSettings(score_scale="running")
+    GRPOSettings(score_scale="running", divide_by_spread=False)
+    GRPOSettings(score_scale="running", score_clip=3.0)
 
 
 def test_k1_in_the_loss_holds_nothing_and_is_refused() -> None:

@@ -29,12 +29,13 @@ SMALL: dict[str, Any] = {
 KINDS: dict[str, PolicySettings] = {
     "ppo": PPOSettings(**SMALL),
     "ppo, critic pm": PPOSettings(**SMALL, critic="pm", value_clip=0.2, reference_decay=0.8),
+    "ppo, critic pm, a step a batch": PPOSettings(**{**SMALL, "minibatches": 1, "epochs": 1}, critic="pm"),
     "ppo, critic policy": PPOSettings(**SMALL, critic="policy", critic_pretraining=2),
     "ppo of whole weights": PPOSettings(
         **{**SMALL, "rank": 0}, critic="pm", critic_whole=True, reference_decay=0.8, entropy_bonus=0.1
     ),
     "rloo": RLOOSettings(**SMALL),
-    "grpo": GRPOSettings(**SMALL),
+    "grpo": GRPOSettings(**SMALL, score_clip=3.0),
 }
 
 

@@ -83,6 +83,8 @@ def test_a_score_that_is_not_a_number_stops_the_run_and_is_named(score: float) -
         check_scores(batch(rollout(1.0), rollout(score)), 3)
     with pytest.raises(CheckFailed, match="the held-out preference model's score is"):
         check_scores(batch(rollout(1.0, heldout=score), rollout(2.0, heldout=0.0)), 3)
+    with pytest.raises(CheckFailed, match="preference model's score of the reference response is"):
+        check_scores(batch(rollout(1.0), replace(rollout(2.0), reference_score=score)), 3)
 
 
 def test_scores_that_are_all_the_same_stop_the_run_and_the_cause_is_named() -> None:

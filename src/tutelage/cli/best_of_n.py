@@ -1,6 +1,7 @@
 """`tutelage train best-of-n`: a policy from the preference model's favourites among its own answers."""
 
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +13,8 @@ from rich.table import Table
 from tutelage.cli import policies
 from tutelage.cli.options import named_as_options, require_place, settings_from
 from tutelage.cli.policies import ADAPTER
+from tutelage.cli.score import show_drops
+from tutelage.dialogue import Prompt
 from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.progress import progress_bar
 from tutelage.report.plain import MISSING, bracketed
@@ -50,6 +53,10 @@ class TrainBestOfN:
     """Sampling temperature; the policy that is trained has the same."""
     max_tokens: int = 128
     """Longest answer, in tokens."""
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer."""
+    stop_tokens: tuple[int, ...] = ()
+    """Ids of tokens that end an answer, besides the model's end token."""
     held_out: float = 0.1
     """Share of the prompts on which base and policy are measured and nothing is learnt; 0: none."""
     learning_rate: float = 3e-4
@@ -87,11 +94,13 @@ class TrainBestOfN:
         if self.n < 2:
             raise InputError(f"--n must be at least 2, not {self.n}")
         with named_as_options():
-            parameters = SamplingParameters(self.temperature, max_tokens=self.max_tokens)
+            parameters = SamplingParameters(
+                self.temperature, max_tokens=self.max_tokens, stop=self.stop, stop_tokens=self.stop_tokens
+            )
         settings = settings_from(self, DemonstrationSettings)
         require_place(self.out, self.overwrite)
         trunk, train_pm, heldout = self._models()
-        prompts, apart = self._read(trunk)
+        prompts, apart, drops = self._read(trunk)
         started = time.perf_counter()
         choices = self._choose(trunk, prompts, parameters, train_pm, heldout)
         table = best_of_table(choices)
@@ -102,7 +111,7 @@ class TrainBestOfN:
         result = {
             "prompts": len(choices), "answers": self.n * len(choices), "seconds": seconds,
             "final_loss": policies.late_loss(metrics), "best_of": table,
-            "held_out": self._measure(trunk, apart, parameters, train_pm, heldout),
+            "held_out": self._measure(trunk, apart, parameters, train_pm, heldout), "drops": dict(drops),
         }  # fmt: skip
         origin = {
             "data": policies.data_files(self.prompts), "pm": str(self.pm),
@@ -131,6 +140,7 @@ class TrainBestOfN:
                     f"{name} on {result['held_out']['prompts']} held-out prompts: score {score}, "
                     f"KL {row['kl']:.1f} nats, {row['length']:.0f} tokens, {row['truncated']:.0%} cut off"
                 )
+        show_drops(console, result["drops"])
         console.print(f"snapshot {result['snapshot']}: {result['out']}", highlight=False)
 
     def _models(self) -> "tuple[Trunk, PreferenceModel, PreferenceModel | None]":
@@ -145,12 +155,23 @@ class TrainBestOfN:
         heldout = load_preference_model(trunk, self.heldout_pm, "heldout") if self.heldout_pm else None
         return trunk, load_preference_model(trunk, self.pm, "train_pm"), heldout
 
-    def _read(self, trunk: "Trunk") -> "tuple[list[Ids], list[Ids]]":
-        """Prompts to learn from and those held out, by first human turn."""
+    def _read(self, trunk: "Trunk") -> "tuple[list[Ids], list[Ids], Counter[str]]":
+        """Prompts to learn from and those held out, by first human turn; and what was left out, by reason."""
         from tutelage.corpus.splits import split_by_prompt
         from tutelage.corpus.training_prompts import read_training_prompts
 
-        read = dict.fromkeys(prompt for path in self.prompts for prompt in read_training_prompts(path)[0])
+        read, drops = dict[Prompt, None](), Counter[str]()
+        for path in self.prompts:
+            asked, dropped = read_training_prompts(path)
+            longest = max((len(trunk.encoder.prompt_ids(prompt)) for prompt in asked), default=0)
+            if trunk.context is not None and longest + self.max_tokens > trunk.context:
+                raise InputError(
+                    f"--prompts {path}: a prompt of {longest} tokens and --max-tokens {self.max_tokens} exceed the "
+                    f"{trunk.context} tokens that {trunk.name} reads; leave such prompts out of the file, or lower "
+                    "--max-tokens"
+                )
+            read |= dict.fromkeys(asked)
+            drops += dropped
         parts = split_by_prompt(read, self.held_out, SPLIT_SALT, lambda prompt: prompt)
         prompts, apart = ([trunk.encoder.prompt_ids(prompt) for prompt in part] for part in parts)
         if len(prompts) < 2 or (self.held_out and len(apart) < 2):
@@ -158,7 +179,7 @@ class TrainBestOfN:
                 f"{len(prompts)} prompts to learn from and {len(apart)} held out: there must be two of each; give "
                 "more, or --held-out 0"
             )
-        return prompts, apart
+        return prompts, apart, drops
 
     def _choose(
         self,

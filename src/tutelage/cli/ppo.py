@@ -57,6 +57,8 @@ class TrainOnReward:
     """Longest response, in tokens."""
     stop: tuple[str, ...] = ()
     """Texts that end a response."""
+    stop_tokens: tuple[int, ...] = ()
+    """Ids of tokens that end a response, besides the model's end token."""
     max_prompt_tokens: int | None = None
     """Leave longer prompts out; None: a prompt that does not fit into the base's context is an error."""
     snapshot_at: tuple[int, ...] = ()
@@ -144,7 +146,8 @@ class TrainOnReward:
                 run.finish(identity, {"ended": "kl_limit", "snapshot": name})
                 raise KLLimitPassed(f"{passed}; it is at {self.out / 'snapshot'}") from passed
             except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"a checkpoint is kept; go on with --resume ({self.out})") from None
+                kept = "a checkpoint is kept" if checkpoints.there else "no step was done yet"
+                raise KeyboardInterrupt(f"{kept}; go on with --resume ({self.out})") from None
         few = max(1, len(metrics) // 10)
         return {
             "snapshot": run.save("snapshot", trunk, {**lineage, "steps": len(metrics)}), "out": str(self.out),
@@ -170,6 +173,11 @@ class TrainOnReward:
         )
 
     @property
+    def _compares(self) -> bool:
+        """Whether scores are held against those of reference responses."""
+        return isinstance(self.settings, PPOSettings) and self.settings.delta_reward
+
+    @property
     def _method(self) -> str:
         return type(self.settings).__name__.removesuffix("Settings")
 
@@ -188,7 +196,9 @@ class TrainOnReward:
         if late := [step for step in self.snapshot_at if not 1 <= step <= self.settings.steps]:
             raise InputError(f"--snapshot-at {late[0]}: the training has steps 1 to {self.settings.steps}")
         with named_as_options():
-            return SamplingParameters(temperature=self.temperature, max_tokens=self.max_tokens, stop=self.stop)
+            return SamplingParameters(
+                temperature=self.temperature, max_tokens=self.max_tokens, stop=self.stop, stop_tokens=self.stop_tokens
+            )
 
     def _cards(self) -> "dict[str, SnapshotCard]":
         """The cards of the models that are named.
@@ -240,7 +250,14 @@ class TrainOnReward:
                 f"{trunk.context} tokens that {trunk.name} reads; leave such prompts out by --max-prompt-tokens "
                 f"{trunk.context - self.max_tokens}, or lower --max-tokens"
             )
-        references = [encoder.response_ids(reference) for reference in kept.values() if reference is not None]
+        answered = {ids: encoder.response_ids(reference) for ids, reference in kept.items() if reference is not None}
+        longest = max((len(ids) + len(reference) for ids, reference in answered.items()), default=0)
+        if self._compares and trunk.context is not None and longest > trunk.context:
+            raise InputError(
+                f"--prompts {path}: a prompt with its reference response has {longest} tokens, and {trunk.name} reads "
+                f"{trunk.context}; leave it out of the file"
+            )
+        references = list(answered.values())
         source = PromptSource(list(kept), weight, references if len(references) == len(kept) else ())
         hashed = sha256(path) if path.exists() else None
         return source, {

@@ -304,10 +304,9 @@ class TrainPM:
             "harmless_share": self.harmless_share, "init": read_card(self.init).weights_hash if self.init else None,
         }  # fmt: skip
         checkpoints = Checkpoints(place, identity, self.checkpoint_every)
-        there = (place / "progress.json").is_file()  # what a full disk leaves without it is no checkpoint
-        if self.resume and not there:
+        if self.resume and not checkpoints.there:
             raise InputError(f"--resume: no checkpoint at {place}; leave --resume out to start anew")
-        if there and not self.resume:
+        if checkpoints.there and not self.resume:
             if not self.overwrite:
                 raise InputError(f"{place}: an interrupted training; go on by --resume, or start anew by --overwrite")
             checkpoints.clear()

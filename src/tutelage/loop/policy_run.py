@@ -24,6 +24,7 @@ from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import is_torn, read_json, read_jsonl, remove_torn, write_json, write_jsonl
 from tutelage.plumbing.locks import held
 from tutelage.training.checkpoint import Checkpoints, differences
+from tutelage.training.policy_settings import KLEstimator
 from tutelage.training.rollouts import RolloutBatch
 from tutelage.training.watching import sample_dialogues
 
@@ -110,7 +111,7 @@ class PolicyRun:
         step = metrics[-1]["step"]
         write_jsonl(self.place / "metrics.jsonl", metrics)
         if self.sample_every and step % self.sample_every == 0:
-            self._add_samples(step, batch, trunk)
+            self._add_samples(step, batch, trunk, lineage["settings"]["kl_estimator"])
         if step + 1 in self.snapshot_at:
             self.save(f"snapshots/step-{step + 1}", trunk, {**lineage, "steps": step + 1})
 
@@ -124,10 +125,10 @@ class PolicyRun:
         write_json(self.place / "training.json", {**identity, "result": result, "versions": versions()})
         shutil.rmtree(self.place / "checkpoint", ignore_errors=True)
 
-    def _add_samples(self, step: int, batch: RolloutBatch, trunk: Trunk) -> None:
+    def _add_samples(self, step: int, batch: RolloutBatch, trunk: Trunk, estimator: KLEstimator) -> None:
         file = self.place / "samples.jsonl"
         before = [line.record for line in read_jsonl(file)] if file.exists() else []
-        more = sample_dialogues(batch, step, self.sample_prompts, trunk.encoder)
+        more = sample_dialogues(batch, step, self.sample_prompts, trunk.encoder, estimator)
         write_jsonl(file, [record for record in before if record["step"] < step] + more)
 
     def _empty(self) -> None:

@@ -197,7 +197,8 @@ def train_policy(workshop: Workshop, train_pm: Path, heldout: Path, number: int,
             nonlocal steps
             steps, last = metrics, metrics[-1]
             if last["step"] % SAMPLE_EVERY == 0:
-                samples.extend(sample_dialogues(batch, last["step"], SAMPLE_PROMPTS, trunk.encoder))
+                estimator = recipe.ppo.kl_estimator
+                samples.extend(sample_dialogues(batch, last["step"], SAMPLE_PROMPTS, trunk.encoder, estimator))
             bar.advance()
             bar.note(f"reward {last['reward']:+.2f}  KL {last['kl']:.1f}  length {last['length']:.0f}")
 

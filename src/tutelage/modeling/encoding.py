@@ -51,6 +51,11 @@ class Encoder:
         return (HUMAN_MARK,) if self.format.template == "hh" else ()
 
     @cached_property
+    def special(self) -> tuple[str, ...]:
+        """The tokens that stand for no text: of a response's words they are left out."""
+        return tuple(self.tokenizer.all_special_tokens)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of vocabulary and format: models of different fingerprints cannot read each other's ids."""
         vocabulary = sorted(self.tokenizer.get_vocab().items(), key=lambda item: item[1])

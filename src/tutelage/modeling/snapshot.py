@@ -112,6 +112,8 @@ def load_snapshot(place: Path, trunk: Trunk, adapter: str, encoder: Encoder | No
         tensors = load_file(file)
     except SafetensorError as error:
         raise InputError(f"{file}: not a safetensors file ({error})") from error
+    if broken := next((key for key, tensor in tensors.items() if not tensor.isfinite().all()), None):
+        raise InputError(f"{file}: {broken} holds what is no number; take an earlier snapshot, or make it anew")
     state = {key: tensors.pop(key) for key in list(tensors) if key.startswith(HEAD_PREFIX)}
     try:
         trunk.load_adapter(adapter, tensors, card.rank)

@@ -52,9 +52,26 @@ class Engine:
                 f"a prompt of {len(prompt)} tokens and max_tokens = {parameters.max_tokens} exceed the "
                 f"{self._cache.columns} tokens that there is room for; shorten the prompt or lower max_tokens"
             )
+        self._require_stops(parameters)
         draft = Draft(next(self._numbers), self._trunk.encoder, prompt, parameters, seed, streamed)
         self._waiting.append(draft)
         return draft.request
+
+    def _require_stops(self, parameters: SamplingParameters) -> None:
+        """Refuse what could never end a response."""
+        encoder = self._trunk.encoder
+        for mark in parameters.stop:
+            for token in encoder.special:
+                if token in mark:
+                    number = encoder.tokenizer.convert_tokens_to_ids(token)
+                    raise InputError(
+                        f"the stop text {mark!r} holds the special token {token!r}, which no text shows; stop at the "
+                        f"token {number} instead (--stop-tokens {number})"
+                    )
+        tokens = len(encoder.tokenizer)
+        for number in parameters.stop_tokens:
+            if not 0 <= number < tokens:
+                raise InputError(f"the stop token {number} is none of the {tokens} tokens that there are")
 
     def cancel(self, request: int) -> None:
         """See `Sampler.cancel`."""

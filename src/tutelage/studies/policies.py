@@ -56,6 +56,7 @@ Method = Literal["ppo", "rloo", "grpo", "best-of-n"]
 METHODS: tuple[Method, ...] = get_args(Method)
 SALT = "policy studies"  # the same always: with the seed it decides on a prompt's half
 POLICY = "policy"
+COLLECTED_BY = "recipe.json"
 ENDLESS = 1_000_000  # steps of a training that the clock ends
 BEST_OF = 16
 DRAWING = 0.7  # share of a time budget in which best-of-n draws; in the rest it learns
@@ -116,10 +117,12 @@ class Bench:
         return [mix(half, size or self.pairs, None, seed) for half in self.halves(seed, kind)]
 
     def once(self, made_of: Sequence[Any], measure: Callable[[], Point]) -> Point:
-        """The point of a policy that studies share, from the disk if one of them has measured it."""
-        recipe = self.workshop.recipe
-        origin = [asdict(recipe.sampling), asdict(recipe.preference), self.workshop.trunk.weights_hash, self.answers]
-        place = self.place / "policies" / f"{_name([*origin, asdict(recipe.format), *made_of])}.json"
+        """The point of a policy that studies share, from the disk if one of them has measured it.
+
+        `made_of`: all that it depends on besides the base and the recipe without its PPO settings.
+        """
+        origin = [self.workshop.trunk.weights_hash, _without(self.workshop.recipe, "ppo"), self.answers]
+        place = self.place / "policies" / f"{_name([*origin, *made_of])}.json"
         if not place.exists():
             write_json(place, measure())
         point: Point = read_json(place)
@@ -127,8 +130,10 @@ class Bench:
 
     def _model(self, adapter: str, comparisons: Sequence[Comparison], seed: int) -> PreferenceModel:
         """A preference model from the disk, where it is put first if no point has needed it yet."""
-        settings, trunk = self.workshop.recipe.preference, self.workshop.trunk
-        place = self.place / "models" / _name([asdict(settings), trunk.weights_hash, seed, _records(comparisons)])
+        recipe, trunk = self.workshop.recipe, self.workshop.trunk
+        settings, reads = recipe.preference, [recipe.dtype, asdict(recipe.format)]
+        made_of = [asdict(settings), *reads, trunk.weights_hash, seed, _records(comparisons)]
+        place = self.place / "models" / _name(made_of)
         if not place.exists():
             with progress_bar(f"{len(comparisons)} pairs, seed {seed}", len(comparisons), "pairs") as bar:
                 trained = train_preference_model(
@@ -248,6 +253,11 @@ def _gains(choices: Sequence[Choice], base_scores: Sequence[Floats]) -> Point:
     return gains
 
 
+def _without(recipe: Recipe, *parts: str) -> dict[str, Any]:
+    """The recipe's settings but for these parts and for what it is called and takes."""
+    return {key: value for key, value in asdict(recipe).items() if key not in (*parts, "name", "needs")}
+
+
 def _records(comparisons: Sequence[Comparison]) -> list[Any]:
     return [comparison_to_record(one) for one in comparisons]
 
@@ -293,11 +303,19 @@ def run_policy_study(
 
 
 def _collected(workshop: Workshop, place: Path) -> tuple[list[Comparison], dict[str, str]]:
-    """The comparisons of the recipe's first round, collected once, with the hash of the judgments."""
+    """The comparisons of the recipe's first round, collected once, with the hash of the judgments.
+
+    Raises:
+        InputError: those that are there were collected by other settings.
+    """
+    settings = _without(workshop.recipe, "ppo", "preference", "evaluation")
     if not place.exists():
         with replacing(place) as beside:
             beside.mkdir(parents=True)
             collect(workshop, first_deployed(workshop.recipe), 1, beside)
+            write_json(beside / COLLECTED_BY, settings)
+    if read_json(place / COLLECTED_BY) != json.loads(json.dumps(settings)):
+        raise InputError(f"{place}: collected by other settings of the recipe; name another --out, or remove it")
     return duels(read_judgments(place)), {"judgments": sha256(place / "judgments.jsonl")}
 
 

@@ -44,6 +44,7 @@ CROWD = (
 )
 PEOPLE = "The comparisons are people's own; nobody has judged the policies, only the two preference models."
 NAMES = {"size": "comparisons a PM", "weight": "λ_KL", "method": "method", "kinds": "trained on", "seed": "seed"}
+FEWEST_SEEDS = 3  # below, an interval over seeds is wider than what it is about
 CURVED: tuple[PolicyStudy, ...] = ("kl", "robustness")  # studies that show lines over √KL
 TIMED = ["tokens", "processor time"]
 VARIED: dict[PolicyStudy, str] = {
@@ -136,8 +137,9 @@ def _means(study: PolicyStudy, points: Sequence[Point]) -> list[str]:
 
 
 def _over_seeds(values: Sequence[float], form: str) -> str:
-    found = mean_interval(values, range(len(values)))
-    return bracketed(asdict(found), form)
+    if len(values) < FEWEST_SEEDS:
+        return f"{np.mean(values):{form}}"
+    return bracketed(asdict(mean_interval(values, range(len(values)))), form)
 
 
 Measure = tuple[Callable[[Point], float], str]

@@ -66,7 +66,7 @@ def choose(
 
     Raises:
         InputError: a prompt leaves no room for an answer.
-        CheckFailed: a score is not a number.
+        CheckFailed: a score is not a number, or all are the same.
     """
     choices = []
     for start in range(0, len(prompts), PROMPTS_AT_ONCE):
@@ -77,6 +77,11 @@ def choose(
         watched = scores_of(trunk, heldout, part, samples) if heldout else [None] * len(part)
         choices += [Choice(*row) for row in zip(part, samples, scores, watched, strict=True)]
         on_done(len(part))
+    if len(choices) > 1 and np.ptp([choice.scores for choice in choices]) == 0:
+        raise CheckFailed(
+            f"the preference model {train_pm.adapter!r} gives every answer the same score (was it trained?); there is "
+            "nothing to choose by"
+        )
     return choices
 
 

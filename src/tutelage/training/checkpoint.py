@@ -35,13 +35,18 @@ class Checkpoints:
     every: int
     """steps between two checkpoints"""
 
+    @property
+    def there(self) -> bool:
+        """Whether one is there; a directory without what names its state is none."""
+        return (self.place / "progress.json").is_file()
+
     def load(self) -> Progress | None:
         """The last checkpoint, None if there is none.
 
         Raises:
             InputError: it is of another training, or damaged.
         """
-        if not (self.place / "progress.json").is_file():
+        if not self.there:
             return None
         content = read_json(self.place / "progress.json")
         if other := differences(content["identity"], self.identity):

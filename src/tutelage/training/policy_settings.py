@@ -4,6 +4,7 @@ The defaults are the paper's (Bai et al. 2022, section 4.1), or those of later w
 only where it is honoured: what a method cannot do is no field of its settings, and what contradicts another is refused.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,6 +90,9 @@ class PolicySettings:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.reference_decay is not None and not 0 <= self.reference_decay < 1:
             raise ValueError(f"reference_decay must lie in [0, 1), not {self.reference_decay}")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number, not {value}")
         _refuse_contradictions(self)
 
 
@@ -138,6 +142,10 @@ class PPOSettings(PolicySettings):
                     raise ValueError(f"{name} says nothing to a critic that is solved for; set critic to pm or policy")
         elif self.critic_strength != 1.0:
             raise ValueError("critic_strength says nothing to a critic that is trained; set critic to head")
+        if self.value_clip is not None and self.epochs * self.minibatches == 1:
+            raise ValueError(
+                "value_clip says nothing where a batch is one step: no value has moved yet; set epochs or minibatches"
+            )
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,11 @@ class GRPOSettings(PolicySettings):
         _require_company(self)
         if self.kl_estimator == "k1":
             raise ValueError("kl_estimator k1 has a gradient of mean 0 in the loss: it holds nothing; set k2 or k3")
+        if self.score_scale == "running" and self.divide_by_spread and self.score_clip is None:
+            raise ValueError(
+                "score_scale says nothing where scores are divided by their group's spread; leave it out, or set "
+                "divide_by_spread to False or a score_clip"
+            )
 
 
 def _require_company(settings: PolicySettings) -> None:

@@ -69,10 +69,14 @@ def check_scores(batch: RolloutBatch, step: int) -> None:
 
 
 def _check_score(rollout: Rollout, where: str) -> None:
-    for name, score in (("preference model", rollout.score), ("held-out preference model", rollout.heldout_score)):
+    scores = {
+        "preference model's score": rollout.score, "held-out preference model's score": rollout.heldout_score,
+        "preference model's score of the reference response": rollout.reference_score,
+    }  # fmt: skip
+    for name, score in scores.items():
         if score is not None and not np.isfinite(score):
             raise CheckFailed(
-                f"{where}: the {name}'s score is {score}: its weights are damaged or its number format overflows; "
+                f"{where}: the {name} is {score}: its weights are damaged or its number format overflows; "
                 "train it anew, or run in float32"
             )
 

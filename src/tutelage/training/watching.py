@@ -11,6 +11,7 @@ import numpy as np
 from tutelage.feedback.phrases import REFUSES
 from tutelage.feedback.reading import words
 from tutelage.modeling.encoding import Encoder
+from tutelage.training.policy_settings import KLEstimator
 from tutelage.training.rollouts import RolloutBatch
 
 
@@ -34,13 +35,15 @@ def refuses(text: str) -> bool:
     return REFUSES.search(text.lower().replace("’", "'")) is not None
 
 
-def sample_dialogues(batch: RolloutBatch, step: int, prompts: int, encoder: Encoder) -> list[dict[str, Any]]:
+def sample_dialogues(
+    batch: RolloutBatch, step: int, prompts: int, encoder: Encoder, estimator: KLEstimator
+) -> list[dict[str, Any]]:
     """The responses to the first so many prompts of a step's batch, as samples.jsonl has them."""
     return [
         {
             "step": step, "prompt": encoder.text(prompt), "response": rollout.sample.text,
             "finish": rollout.sample.finish, "reward": rollout.score, "heldout_reward": rollout.heldout_score,
-            "kl": float(rollout.kl_t("k1").sum()), "length": len(rollout.sample.ids),
+            "kl": float(rollout.kl_t(estimator).sum()), "length": len(rollout.sample.ids),
         }
         for prompt, row in islice(zip(batch.prompts, batch.rollouts, strict=True), prompts)
         for rollout in row
