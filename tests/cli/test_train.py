@@ -275,9 +275,10 @@ def test_forms_are_not_gone_on_with_as_plain_pairs(train_pm: TrainPM, monkeypatc
 
         return on_step
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("tutelage.cli.train._reporting", reporting)
-        TrainPMP(**{**vars(train_pm), "checkpoint_every": 1}).run()
+    forms = TrainPMP(**{**vars(train_pm), "checkpoint_every": 1})
+    monkeypatch.setattr("tutelage.cli.train._reporting", reporting)
+    with pytest.raises(Killed):
+        forms.run()
     with pytest.raises(InputError, match=r"another training \(binarised differ"):
         replace(train_pm, checkpoint_every=1, resume=True).run()
 

@@ -236,7 +236,7 @@ class TrainPM:
                         "usable": len(rows),
                         "licence": file.licence,
                         **noted,
-                    }  # fmt: skip
+                    }
                 )
                 yield from rows
 

@@ -5,7 +5,7 @@ A number that is missing is NaN, and its mark is left out.
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -268,6 +268,23 @@ def scatter_plot(across: Sequence[Estimate], up: Sequence[Estimate], xlabel: str
     axes.margins(0.12)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
+    return figure
+
+
+@_styled
+def groups_plot(
+    groups: Mapping[str, tuple[Sequence[Estimate], Sequence[Estimate]]], xlabel: str, ylabel: str
+) -> Figure:
+    """Points with faint intervals both ways, a colour a group."""
+    figure = Figure(figsize=(WIDTH, 3.4))
+    axes = figure.subplots()
+    for colour, (name, (across, up)) in zip(CYCLE, groups.items(), strict=False):
+        x, y = ([estimate.value for estimate in estimates] for estimates in (across, up))
+        axes.errorbar(x, y, _error_bars(up), _error_bars(across), fmt="none", color=colour, alpha=0.3)
+        axes.plot(x, y, "o", markersize=7, color=colour, label=name)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(loc="best", fontsize="small")
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tutelage.loop.recipe import Recipe
 from tutelage.plumbing.files import write_text
 from tutelage.report.charts import CHARTS, REWARD_AGAINST_KL
-from tutelage.report.figures import Estimate, Panel, Series, interval_plot, panels_plot, scatter_plot, to_svg
+from tutelage.report.figures import Estimate, Panel, Series, groups_plot, interval_plot, panels_plot, to_svg
 from tutelage.report.plain import MISSING, bracketed, duration, markdown_table, percent
 from tutelage.statistics.intervals import mean_interval
 from tutelage.studies.points import Point
@@ -231,12 +231,17 @@ def _by_method(points: Sequence[Point]) -> dict[str, Figure]:
 
 
 def _both_axes(points: Sequence[Point]) -> dict[str, Figure]:
-    wins = [point["final"]["wins"] for point in points]
-    across, up = (
-        [Estimate(_label(point), **win[kind]) for point, win in zip(points, wins, strict=True)]
-        for kind in ("helpful", "harmless")
-    )
-    return {"axes": scatter_plot(across, up, "chosen on helpful prompts, share", "chosen on red-team prompts, share")}
+    """A point a run, a colour what it was trained on."""
+
+    def wins(trained_on: str, judged: str) -> list[Estimate]:
+        runs = [point["final"]["wins"] for point in points if point["kinds"] == trained_on]
+        return [Estimate("", **win[judged]) for win in runs]
+
+    groups = {
+        f"trained on {name}": (wins(name, "helpful"), wins(name, "harmless"))
+        for name in dict.fromkeys(point["kinds"] for point in points)
+    }
+    return {"axes": groups_plot(groups, "chosen on helpful prompts, share", "chosen on red-team prompts, share")}
 
 
 FIGURES: dict[PolicyStudy, Callable[[Sequence[Point]], dict[str, Figure]]] = {
