@@ -72,6 +72,8 @@ def ppo(options: Any) -> dict[str, Any]:
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     scorers = [AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype) for _ in range(2)]
     policy = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    # The reference is the policy without its adapter; or, for the memory of four separate models, one of its own.
+    reference = AutoModelForCausalLM.from_pretrained(base, dtype=dtype) if options.models == 4 else None
     lora = {"r": RANK, "lora_alpha": 2 * RANK}
     maps = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     inject_adapter_in_model(LoraConfig(**lora, target_modules=maps), scorers[1])
@@ -93,7 +95,7 @@ def ppo(options: Any) -> dict[str, Any]:
             ends.append(time.perf_counter())
 
     trainer = PPOTrainer(
-        args=settings, processing_class=tokenizer, model=policy, ref_model=None, reward_model=scorers[0],
+        args=settings, processing_class=tokenizer, model=policy, ref_model=reference, reward_model=scorers[0],
         value_model=scorers[1], callbacks=[Clock()],
         train_dataset=Dataset.from_list([{"input_ids": ids} for ids in prompts for _ in range(SAMPLES)] * steps),
         eval_dataset=Dataset.from_list([{"input_ids": prompts[0]}]),
@@ -111,6 +113,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--batch", type=int, default=32, help="prompts a batch; PPO: responses a forward pass")
     parser.add_argument("--cache", default="dynamic", choices=["dynamic", "static"])
+    parser.add_argument("--models", type=int, default=3, choices=[3, 4], help="of PPO: 4: a reference of its own")
     parser.add_argument("--steps", type=int, default=2, help="steps of PPO that are measured")
     options = parser.parse_args()
     result = {"sample": sampling, "single": single, "ppo": ppo}[options.task](options)
