@@ -47,7 +47,12 @@ def test_a_snapshot_with_its_curve_and_what_it_is_worth(
     assert card["held_out"]["before"]["kl"] == pytest.approx(0, abs=1e-3)
     assert card["data"][0]["sha256"]
     assert main(["runs", "rl", str(command.out)]) == 0
-    assert "Best of n" in (command.out / "rl.html").read_text()
+    page = (command.out / "rl.html").read_text()
+    assert "Best of n" in page
+    assert "The best of 4 answers scores" in page
+    assert "held-out prompts, the base" in page
+    assert "not measured" not in page
+    assert "No samples were kept" not in page
 
 
 def test_rows_that_are_left_out_are_counted(command: TrainBestOfN) -> None:

@@ -124,4 +124,6 @@ def test_a_preference_model_is_trained_on_the_database(
     assert result["pairs"] + result["held_out"]["pairs"] == 30
     both = replace(train_pm, feedback=url, overwrite=True).run()
     assert both["pairs"] + both["held_out"]["pairs"] == 30 + 72
-    assert "no file named" in refused(capsys, 2, "train", "pm", "--out", str(train_pm.out.parent / "none"))
+    assert "give --comparisons or --feedback" in refused(
+        capsys, 2, "train", "pm", "--out", str(train_pm.out.parent / "none")
+    )

@@ -17,7 +17,7 @@ from tutelage.plumbing.errors import InputError
         ("kl-weight", {"sizes": (10,)}, "--sizes is of the study robustness"),
         ("tension", {"seconds": 9.0}, "--seconds is of the study methods"),
         ("kl", {"methods": ("ppo",)}, "--methods is of the study methods"),
-        ("methods", {"steps": 5}, "--steps: processor time ends the runs of the study methods; give --seconds"),
+        ("methods", {"steps": 5}, "--steps: processor time"),
         ("robustness", {"pairs": 5}, "--pairs: the study robustness varies the comparisons; give --sizes"),
         ("robustness", {"sizes": ()}, "--sizes must be at least 1"),
         ("kl", {"seeds": 0}, "--seeds must be at least 1"),

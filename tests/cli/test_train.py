@@ -149,7 +149,7 @@ def test_every_setting_is_an_option_with_the_same_default(train_pm: TrainPM) -> 
         ({"max_tokens": 4096}, "--max-tokens 4096: tiny-random reads 2048 tokens"),
         ({"seed": -1}, "--seed must be at least 0"),
         ({"head_learning_rate": float("nan")}, "--head-learning-rate must be above 0"),
-        ({"comparisons": ()}, "no file named: 0 comparisons to train on"),
+        ({"comparisons": ()}, "nothing to train on: give --comparisons or --feedback"),
         ({"comparisons": (Path("nowhere.jsonl"),)}, r"nowhere\.jsonl: no such file, nor a source"),
         ({"held_out": 0.001}, "and 0 held out .* another --held-out"),
         ({"max_tokens": 8}, "no comparison to train on"),
@@ -246,6 +246,14 @@ def test_a_test_file_is_measured_on_and_refused_where_it_shares_prompts(
         replace(train_pm, test=(planted,), out=tmp_path / "refused").run()
     forced = replace(train_pm, test=(planted,), allow_overlap=True, out=tmp_path / "forced").run()
     assert forced["tests"][str(planted)]["pairs"] > alone["held_out"]["pairs"]
+
+
+def test_what_is_not_ours_is_not_replaced(train_pm: TrainPM) -> None:
+    train_pm.run()
+    (train_pm.out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"--overwrite would remove notes\.txt, which is not ours"):
+        replace(train_pm, overwrite=True).run()
+    assert (train_pm.out / "notes.txt").exists()
 
 
 def test_test_files_say_nothing_of_when_to_stop(train_pm: TrainPM, tmp_path: Path) -> None:

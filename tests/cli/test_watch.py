@@ -36,10 +36,15 @@ def test_the_page_is_written_beside_the_metrics(run: Path, capsys: pytest.Captur
     assert (run / "new" / "page.html").exists()
 
 
-def test_a_directory_without_metrics_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_that_no_policy_is_trained_in_is_refused(
+    tmp_path: Path, preference_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for command in (["rl"], ["watch", "--once"]):
         assert main(["runs", *command, str(tmp_path)]) == 2
         assert "metrics.jsonl: not there; name the directory that a training" in capsys.readouterr().err
+    assert main(["runs", "rl", str(preference_model)]) == 2
+    assert "a preference model, and no training of a policy" in capsys.readouterr().err
+    assert not (preference_model / "rl.html").exists()
 
 
 def test_a_training_before_its_first_step_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

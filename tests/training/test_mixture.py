@@ -44,5 +44,5 @@ def test_too_few_of_a_kind_are_refused_with_the_counts() -> None:
     with pytest.raises(InputError, match="asks for 31 comparisons, but there are 30"):
         mix(COMPARISONS, 31, None, 0)
     for pairs in (0, -5):
-        with pytest.raises(InputError, match=f"at least 1 comparison, not {pairs}"):
+        with pytest.raises(InputError, match=f"pairs must be at least 1, not {pairs}"):
             mix(COMPARISONS, pairs, None, 0)

@@ -139,7 +139,7 @@ def test_a_probe_of_flipped_kinds_weighs_them(tiny: Trunk) -> None:
 
 
 def test_contradictions_are_refused(tiny: Trunk, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="epochs must be above 0"):
+    with pytest.raises(ValueError, match="epochs 0 needs a probe"):
         PreferenceSettings(epochs=0)
     with pytest.raises(ValueError, match="epochs is 0"):
         PreferenceSettings(epochs=0, probe=1.0, eval_every=5)

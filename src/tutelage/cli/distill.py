@@ -168,7 +168,8 @@ class TrainDistill:
                 option = given[0].replace("_", "-")
                 raise InputError(f"--{option}: {self.teacher} is there already; leave it out or name another --teacher")
         elif not self.texts and not self.dialogues:
-            raise InputError("nothing to learn from: give --texts or --dialogues, or a --teacher file that is there")
+            missing = f" ({self.teacher}: no such file)" if self.teacher else ""
+            raise InputError(f"nothing to learn from{missing}: give --texts or --dialogues, or a --teacher file")
         elif self.teacher is not None:
             require_writable(self.teacher.resolve().parent)
 

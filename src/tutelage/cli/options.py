@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tutelage.modeling.trunk import Trunk
 
 Settings = TypeVar("Settings")
+WRITTEN = {  # beside a snapshot, by the commands that train
+    "weights.safetensors", "snapshot.json", "model_card.json", "metrics.jsonl", "teacher.safetensors", "best_of.jsonl",
+    "rl.html",
+}  # fmt: skip
 
 
 @contextmanager
@@ -56,6 +60,10 @@ def require_place(out: Path, overwrite: bool) -> None:
             raise InputError(f"--out {out}: not empty, and not a snapshot; name a new directory")
         if not overwrite:
             raise InputError(f"--out {out}: holds a snapshot; name another directory, or replace it by --overwrite")
+        if strange := sorted(path.name for path in out.iterdir() if path.name not in WRITTEN):
+            raise InputError(
+                f"--out {out}: --overwrite would remove {strange[0]}, which is not ours; move it, or name another"
+            )
     require_writable(out.resolve().parent)
 
 

@@ -84,7 +84,9 @@ class StudyPolicy:
             if self.study != study and getattr(self, name) != getattr(StudyPolicy, name):
                 raise InputError(f"--{name} is of the study {study}, not of {self.study}; leave it out")
         if self.study == "methods" and self.steps is not None:
-            raise InputError("--steps: processor time ends the runs of the study methods; give --seconds")
+            raise InputError(
+                "--steps: processor time (--seconds) ends the runs of the study methods; leave --steps out"
+            )
         if self.study == "robustness" and self.pairs is not None:
             raise InputError("--pairs: the study robustness varies the comparisons; give --sizes")
         counts = {"--seeds": self.seeds, "--answers": self.answers, "--steps": self.steps, "--pairs": self.pairs}

@@ -223,6 +223,8 @@ class TrainPM:
         from tutelage.training.mixture import mix
         from tutelage.training.pairs import drop_weakest
 
+        if not self.comparisons and self.feedback is None:
+            raise InputError("nothing to train on: give --comparisons or --feedback")
         counts, files = DropCounts(), []
 
         def usable(names: tuple[Path, ...], **noted: bool) -> Iterator[Comparison]:

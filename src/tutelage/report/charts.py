@@ -163,7 +163,7 @@ def _reward_against_kl(summary: Record) -> Figure | None:
 
 def _pm_scores(summary: Record) -> Figure | None:
     panels = [_with_parting(panel) for panel in _score_panels(summary, "step")]
-    return panels_plot(panels, "PPO step", same_scale=True) if panels else None
+    return panels_plot(panels, "step", same_scale=True) if panels else None
 
 
 def step_panels(summary: Record, fields: dict[str, tuple[str, str]]) -> Figure | None:
@@ -174,7 +174,7 @@ def step_panels(summary: Record, fields: dict[str, tuple[str, str]]) -> Figure |
         series = [Series(name, column(steps, "step"), column(steps, key)) for name, steps in rounds]
         if any(np.isfinite(line.y).any() for line in series):
             panels.append(Panel(title, unit, series))
-    return panels_plot(panels, "PPO step") if panels else None
+    return panels_plot(panels, "step") if panels else None
 
 
 def _entropy_and_length(summary: Record) -> Figure | None:

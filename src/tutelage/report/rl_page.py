@@ -10,7 +10,7 @@ from tutelage.plumbing.errors import InputError
 from tutelage.plumbing.files import read_json, read_jsonl, write_text
 from tutelage.report.charts import column
 from tutelage.report.page import drawn, environment, flattened
-from tutelage.report.plain import cleaned, is_number
+from tutelage.report.plain import bracketed, cleaned, is_number
 from tutelage.report.rl_charts import CHARTS
 from tutelage.statistics.overoptimisation import Line, fitted_line, gain, late_mean, parting
 
@@ -39,6 +39,9 @@ def read_steps(directory: Path) -> list[Record]:
     Raises:
         InputError: no training of a policy writes there.
     """
+    snapshot = directory / "snapshot.json"
+    if snapshot.exists() and read_json(snapshot).get("role") == "preference":
+        raise InputError(f"{directory}: a preference model, and no training of a policy")
     metrics = directory / "metrics.jsonl"
     if not metrics.exists() and not (directory / "training.json").exists():
         raise InputError(f"{metrics}: not there; name the directory that a training of a policy writes")
@@ -112,10 +115,33 @@ def render_rl(run: Record) -> str:
     """The page as HTML text."""
     safe = cleaned(run)
     shows = findings(run["steps"])
+    rewarded = is_number(shows["gain"]) or not run["best_of"]
     return environment().get_template("rl.html.j2").render(
-        run=safe, figures=drawn(CHARTS, safe), shows=shows, headline=headline(shows), groups=_by_step(safe["samples"]),
+        run=safe, figures=drawn(CHARTS, safe), shows=shows, rewarded=rewarded, groups=_by_step(safe["samples"]),
+        headline=headline(shows) if rewarded else best_of_headline(run["best_of"], run["card"] or {}),
         settings=flattened((safe["card"] or {}).get("settings")),
     )  # fmt: skip
+
+
+def best_of_headline(table: list[Record], card: Record) -> str:
+    """What choosing the best of n was worth, and what the policy that learnt from the favourites is."""
+    one, best = table[0], table[-1]
+    gains = [
+        f"{best[key]['value'] - one[key]['value']:+.2f} by the {name}"
+        for key, name in (("reward", "train-PM, which chooses"), ("heldout_reward", "held-out PM"))
+        if key in best
+    ]
+    said = (
+        f"The best of {best['k']} answers scores {' and '.join(gains)}, above one answer, at a KL of {best['kl']:.1f}"
+    )
+    if not card.get("held_out"):
+        return f"{said} nats."
+    before, after = (card["held_out"][when] for when in ("before", "after"))
+    scores = [bracketed(row["reward"], "+.2f") for row in (before, after)]
+    return (
+        f"{said} nats. The policy that learnt from the favourites scores {scores[1]} on {card['held_out']['prompts']} "
+        f"held-out prompts, the base {scores[0]}, at a KL of {after['kl']:.1f} nats."
+    )
 
 
 def headline(shows: Record) -> str:

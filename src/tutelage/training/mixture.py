@@ -21,7 +21,7 @@ def mix(
         InputError: there are too few comparisons, of a kind or in all.
     """
     if pairs is not None and pairs < 1:
-        raise InputError(f"a mixture must have at least 1 comparison, not {pairs}")
+        raise InputError(f"pairs must be at least 1, not {pairs}")
     rng = np.random.default_rng(seed)
     places = {
         kind: rng.permutation([place for place, one in enumerate(comparisons) if one.kind == kind])

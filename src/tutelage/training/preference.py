@@ -84,8 +84,9 @@ class PreferenceSettings:
         require_positive(
             self, "learning_rate", "head_learning_rate", "batch_pairs", "max_tokens", "token_budget",
             "min_strength", "clip_norm", "warmup", "harmless_weight", *(["layers"] if self.layers is not None else []),
-            *(["epochs"] if not self.probe else []),
         )  # fmt: skip
+        if not self.epochs and not self.probe:
+            raise ValueError("epochs 0 needs a probe: without either nothing is learnt")
         for name in ("rank", "eval_every", "patience", "probe", "epochs"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")

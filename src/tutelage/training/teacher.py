@@ -142,7 +142,7 @@ class Prompted:
         if self._trunk.context is not None and self._length + width > self._trunk.context:
             raise InputError(
                 f"a prompt of {self._length} tokens and a passage of {width} exceed the base's context of "
-                f"{self._trunk.context}; lower --max-tokens, give a shorter prompt, or choose another base"
+                f"{self._trunk.context}; lower --max-tokens, give a shorter --prompt, or choose another base"
             )
         hidden_BSD = self._pass(self._length, passages, PromptCache(self._opening))
         first_B1D = self._last_D.expand(len(passages), 1, -1)
