@@ -25,17 +25,15 @@ class RunsRL:
     """Print one JSON object on standard output."""
 
     def run(self) -> dict[str, Any]:
-        from tutelage.report.rl_page import findings, read_run, write_rl_page
+        from tutelage.report.rl_page import findings, read_run, said, write_rl_page
 
         run, out = read_run(self.directory), self.out or self.directory / "rl.html"
         write_rl_page(run, out)
-        return {"name": run["name"], **findings(run["steps"]), "page": str(out)}
+        return {"name": run["name"], **findings(run["steps"]), "said": said(run), "page": str(out)}
 
     def show(self, result: dict[str, Any]) -> None:
-        from tutelage.report.rl_page import headline, slopes
-
         console = Console()
-        for line in (headline(result), *slopes(result)):
+        for line in result["said"]:
             console.print(line, highlight=False)
         console.print(f"page: {result['page']}", highlight=False)
 

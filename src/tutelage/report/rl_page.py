@@ -115,33 +115,46 @@ def render_rl(run: Record) -> str:
     """The page as HTML text."""
     safe = cleaned(run)
     shows = findings(run["steps"])
-    rewarded = is_number(shows["gain"]) or not run["best_of"]
+    rewarded = _rewarded(run, shows)
     return environment().get_template("rl.html.j2").render(
-        run=safe, figures=drawn(CHARTS, safe), shows=shows, rewarded=rewarded, groups=_by_step(safe["samples"]),
-        headline=headline(shows) if rewarded else best_of_headline(run["best_of"], run["card"] or {}),
-        settings=flattened((safe["card"] or {}).get("settings")),
+        run=safe, figures=drawn(CHARTS, safe), shows=shows, rewarded=rewarded, said=said(run),
+        groups=_by_step(safe["samples"]), settings=flattened((safe["card"] or {}).get("settings")),
     )  # fmt: skip
 
 
-def best_of_headline(table: list[Record], card: Record) -> str:
-    """What choosing the best of n was worth, and what the policy that learnt from the favourites is."""
+def said(run: Record) -> list[str]:
+    """What came of the training in words: first the headline."""
+    shows = findings(run["steps"])
+    if _rewarded(run, shows):
+        return [headline(shows), *slopes(shows)]
+    return _said_of_best(run["best_of"], run["card"] or {})
+
+
+def _rewarded(run: Record, shows: Record) -> bool:
+    """Whether steps were taken on rewards; best-of-n learns from favourites."""
+    return is_number(shows["gain"]) or not run["best_of"]
+
+
+def _said_of_best(table: list[Record], card: Record) -> list[str]:
+    """What choosing the best of n was worth; what the policy that learnt from the favourites is."""
     one, best = table[0], table[-1]
     gains = [
-        f"{best[key]['value'] - one[key]['value']:+.2f} by the {name}"
-        for key, name in (("reward", "train-PM, which chooses"), ("heldout_reward", "held-out PM"))
+        f"{best[key]['value'] - one[key]['value']:+.2f} nats by the {name}"
+        for key, name in (("reward", "train-PM, which chooses,"), ("heldout_reward", "held-out PM"))
         if key in best
     ]
-    said = (
-        f"The best of {best['k']} answers scores {' and '.join(gains)}, above one answer, at a KL of {best['kl']:.1f}"
-    )
-    if not card.get("held_out"):
-        return f"{said} nats."
-    before, after = (card["held_out"][when] for when in ("before", "after"))
-    scores = [bracketed(row["reward"], "+.2f") for row in (before, after)]
-    return (
-        f"{said} nats. The policy that learnt from the favourites scores {scores[1]} on {card['held_out']['prompts']} "
-        f"held-out prompts, the base {scores[0]}, at a KL of {after['kl']:.1f} nats."
-    )
+    lines = [
+        f"The best of {best['k']} answers scores {' and '.join(gains)} above a single answer, at a KL of "
+        f"{best['kl']:.1f} nats."
+    ]
+    if card.get("held_out"):
+        before, after = (card["held_out"][when] for when in ("before", "after"))
+        scores = [bracketed(row["reward"], "+.2f") for row in (before, after)]
+        lines.append(
+            f"The policy that learnt from the favourites scores {scores[1]} on {card['held_out']['prompts']} held-out "
+            f"prompts, the base {scores[0]}, at a KL of {after['kl']:.1f} nats."
+        )
+    return lines
 
 
 def headline(shows: Record) -> str:
