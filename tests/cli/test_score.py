@@ -23,6 +23,8 @@ from tutelage.modeling.snapshot import save_snapshot
 from tutelage.plumbing.errors import CheckFailed, InputError
 from tutelage.plumbing.files import read_json, read_jsonl, write_json
 
+from .conftest import write_planted
+
 DIRTY = {"chosen": "\n\nHuman: Hi\n\nAssistant: ", "rejected": "\n\nHuman: Hi\n\nAssistant: No."}
 HELLO = {"chosen": "\n\nHuman: Hi\n\nAssistant: gladly", "rejected": "\n\nHuman: Hi\n\nAssistant: go away"}
 
@@ -47,6 +49,10 @@ def test_a_file_that_the_model_was_trained_on_is_refused_unless_that_is_wanted(
             replace(score, files=(file,), allow_overlap=False).run()
     assert not score.out.exists()
     other = write_rows(tmp_path / "other.jsonl", HELLO)
+    later = replace(train_pm, comparisons=(write_planted(tmp_path / "later.jsonl", topic="later"),), init=score.model)
+    replace(later, out=tmp_path / "later").run()
+    with pytest.raises(InputError, match="later was trained on it"):
+        replace(score, model=tmp_path / "later", allow_overlap=False).run()
     tested = replace(train_pm, test=(other,), out=tmp_path / "tested")
     tested.run()
     assert replace(score, files=(other,), model=tested.out, allow_overlap=False).run()["pairs"] == 1  # seen, not learnt

@@ -21,7 +21,7 @@ FORMS: list[dict[str, Any]] = [
     {"chosen": [USER, GOOD], "rejected": [USER, BAD]},
     {"prompt": [USER], "chosen": [USER, GOOD], "rejected": [USER, BAD]},
     {"prompt": "hi", "chosen": [USER, GOOD], "rejected": [USER, BAD], "score_chosen": 8.5},
-    {"prompt": "\n\nHuman: hi\n\nAssistant:", "chosen": "so", "rejected": "no"},
+    {"prompt": "\n\nHuman: hi\n\nAssistant:", "chosen": " so", "rejected": " no"},
     {"prompt": "\n\nHuman: hi", "chosen": "so", "rejected": "no"},
 ]
 

@@ -179,6 +179,9 @@ def test_methods_share_what_they_have_in_common(recipe: Recipe) -> None:
     assert isinstance(grpo, GRPOSettings)
     assert {rloo.learning_rate, grpo.learning_rate} == {recipe.ppo.learning_rate}
     assert grpo.kl_estimator == "k3"
+    running = replace(recipe, ppo=replace(recipe.ppo, score_scale="running"))
+    scales = [settings_of_method(method, running).score_scale for method in ("ppo", "rloo", "grpo")]
+    assert scales == ["running", "running", "none"]  # GRPO's groups divide by their own
 
 
 def test_points_of_another_recipe_are_refused(recipe: Recipe, tmp_path: Path) -> None:

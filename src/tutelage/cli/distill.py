@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TEACHER_FILE = "teacher.safetensors"
 # Options of making a teacher file:
-MAKING = ("texts", "dialogues", "prompt", "passages", "held_out", "max_tokens", "temperature")
+MAKING = ("texts", "dialogues", "data", "prompt", "passages", "held_out", "max_tokens", "temperature")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tutelage.plumbing.errors import InputError
+from tutelage.plumbing.files import is_torn
 
 if TYPE_CHECKING:
     from tutelage.modeling.trunk import Trunk
@@ -60,7 +61,7 @@ def require_place(out: Path, overwrite: bool) -> None:
             raise InputError(f"--out {out}: not empty, and not a snapshot; name a new directory")
         if not overwrite:
             raise InputError(f"--out {out}: holds a snapshot; name another directory, or replace it by --overwrite")
-        if strange := sorted(path.name for path in out.iterdir() if path.name not in WRITTEN):
+        if strange := sorted(path.name for path in out.iterdir() if path.name not in WRITTEN and not is_torn(path)):
             raise InputError(
                 f"--out {out}: --overwrite would remove {strange[0]}, which is not ours; move it, or name another"
             )

@@ -131,8 +131,8 @@ class Score:
         if self.allow_overlap:
             return
         for place, card in cards.items():
-            read = (file for file in card.lineage.get("data", []) if not file.get("test"))
-            trained = {file.get("sha256") for file in read} - {None}
+            read = [*card.lineage.get("data", []), *card.lineage.get("initial_data", [])]
+            trained = {file.get("sha256") for file in read if not file.get("test")} - {None}
             for file in self._files():
                 if trained and sha256(file.path) in trained:
                     raise InputError(

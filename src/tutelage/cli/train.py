@@ -19,6 +19,7 @@ from tutelage.plumbing.progress import Bar, progress_bar
 
 if TYPE_CHECKING:
     from tutelage.corpus.rules import DropCounts
+    from tutelage.modeling.snapshot import SnapshotCard
     from tutelage.modeling.trunk import Trunk
     from tutelage.training.checkpoint import Checkpoints
     from tutelage.training.preference import PreferenceSettings, Trained
@@ -330,6 +331,7 @@ class TrainPM:
         origin = {
             "data": data.files, "settings": asdict(settings), "seed": self.seed, "dtype": self.dtype,
             "binarised": self._binarised, "initial": read_card(self.init).name if self.init else None,
+            "initial_data": _data_of(read_card(self.init)) if self.init else [],
         }  # fmt: skip
         with replacing(self.out.resolve()) as beside:
             snapshot = save_snapshot(beside, trunk, ADAPTER, settings.rank, trained.head, origin)
@@ -363,6 +365,11 @@ class TrainPMP(TrainPM):
     @property
     def _binarised(self) -> bool:
         return not self.plain
+
+
+def _data_of(card: "SnapshotCard") -> list[dict[str, Any]]:
+    """The files that a model was trained on, its own initial model's among them."""
+    return [*card.lineage.get("data", []), *card.lineage.get("initial_data", [])]
 
 
 def _require_depth(trunk: "Trunk", settings: "PreferenceSettings") -> None:

@@ -45,7 +45,7 @@ def fetch(origin: HubFile | HubTable, place: Path | None) -> Path:
         table = datasets.load_dataset(origin.id, split=origin.split)
     try:
         write_jsonl(place, table)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{origin.id}: a row cannot be written as JSON ({error})") from error
     return place
 

@@ -37,6 +37,8 @@ def columns_to_comparison(
     fields = Fields(record, where)
     asked = turns_of(fields, prompt, "human", record) if prompt else []
     better, worse = (turns_of(fields, name, "assistant", record) for name in (chosen, rejected))
+    if prompt:
+        better, worse = (_behind_a_mark(record[prompt], turns) for turns in (better, worse))
     return comparison_from_turns(_whole(asked, better), _whole(asked, worse), kind)
 
 
@@ -50,6 +52,13 @@ def turns_of(fields: Fields, name: str, plain_role: str, record: Mapping[str, An
         return [Turn(plain_role, text)]
     turns = transcript_turns(text)
     return turns[:-1] if not turns[-1].text.strip() else turns
+
+
+def _behind_a_mark(prompt: object, answer: list[Turn]) -> list[Turn]:
+    """The answer without the space that stands before it where the prompt is a text that ends on the HH-RLHF mark."""
+    if not (isinstance(prompt, str) and prompt.startswith(FIRST_MARK)) or len(answer) != 1:
+        return answer
+    return [Turn(answer[0].role, answer[0].text.removeprefix(" "))]
 
 
 def message_turns(fields: Fields, name: str) -> list[Turn]:

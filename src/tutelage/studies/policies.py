@@ -396,4 +396,6 @@ def settings_of_method(method: Method, recipe: Recipe) -> PolicySettings:
     common = {field.name: getattr(recipe.ppo, field.name) for field in fields(PolicySettings)}
     if method == "grpo":
         del common["kl_estimator"]  # in the loss it is another
+        if recipe.ppo.score_clip is None:
+            del common["score_scale"]  # the group's spread takes it out again
     return kind(**{**common, "steps": ENDLESS})
