@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tutelage.cli import policies
-from tutelage.cli.options import named_as_options, require_place, settings_from
+from tutelage.cli.options import named_as_options, require_place, require_prompt_room, settings_from
 from tutelage.cli.policies import ADAPTER
 from tutelage.cli.score import show_drops
 from tutelage.dialogue import Prompt
@@ -164,12 +164,7 @@ class TrainBestOfN:
         for path in self.prompts:
             asked, dropped = read_training_prompts(path)
             longest = max((len(trunk.encoder.prompt_ids(prompt)) for prompt in asked), default=0)
-            if trunk.context is not None and longest + self.max_tokens > trunk.context:
-                raise InputError(
-                    f"--prompts {path}: a prompt of {longest} tokens and --max-tokens {self.max_tokens} exceed the "
-                    f"{trunk.context} tokens that {trunk.name} reads; leave such prompts out of the file, or lower "
-                    "--max-tokens"
-                )
+            require_prompt_room(trunk, path, longest, self.max_tokens, " of the file")
             read |= dict.fromkeys(asked)
             drops += dropped
         parts = split_by_prompt(read, self.held_out, SPLIT_SALT, lambda prompt: prompt)

@@ -52,6 +52,15 @@ def require_room(trunk: "Trunk", max_tokens: int) -> None:
         raise InputError(f"--max-tokens {max_tokens}: {trunk.name} reads {trunk.context} tokens")
 
 
+def require_prompt_room(trunk: "Trunk", path: Path, longest: int, max_tokens: int, cure: str) -> None:
+    """Raises InputError where the base does not read the longest prompt of a file with a response."""
+    if trunk.context is not None and longest + max_tokens > trunk.context:
+        raise InputError(
+            f"--prompts {path}: a prompt of {longest} tokens and --max-tokens {max_tokens} exceed the {trunk.context} "
+            f"tokens that {trunk.name} reads; leave such prompts out{cure}, or lower --max-tokens"
+        )
+
+
 def require_place(out: Path, overwrite: bool) -> None:
     """Raises InputError where a snapshot cannot be written, or one lies there that is not to be replaced."""
     if out.exists() and not out.is_dir():

@@ -17,9 +17,9 @@ LATE_STEPS = 10  # the loss of a single step is mostly noise; what is shown is t
 
 def dialogue_files(names: Sequence[Path], data: Path | None) -> "list[DataFile]":
     """The files of dialogues that are named, by their paths or as sources in the data directory."""
-    from tutelage.corpus.locate import DataFile, data_directory, locate
+    from tutelage.corpus.locate import DataFile, locate_all
 
-    return [file for name in names for file in locate(name, data_directory(data), DataFile(Path()))]
+    return locate_all(names, data, DataFile(Path()))
 
 
 def data_files(paths: Sequence[Path]) -> list[dict[str, str | None]]:

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
-from tutelage.cli.options import named_as_options, require_writable
+from tutelage.cli.options import named_as_options, require_prompt_room, require_writable
 from tutelage.cli.policies import ADAPTER
 from tutelage.cli.score import show_drops
 from tutelage.plumbing.errors import InputError
@@ -244,12 +244,8 @@ class TrainOnReward:
         if not kept:
             raise InputError(f"--prompts {path}: no prompt to train on (left out: {dict(drops)})")
         longest = max(map(len, kept))
-        if trunk.context is not None and longest + self.max_tokens > trunk.context:
-            raise InputError(
-                f"--prompts {path}: a prompt of {longest} tokens and --max-tokens {self.max_tokens} exceed the "
-                f"{trunk.context} tokens that {trunk.name} reads; leave such prompts out by --max-prompt-tokens "
-                f"{trunk.context - self.max_tokens}, or lower --max-tokens"
-            )
+        room = (trunk.context or 0) - self.max_tokens
+        require_prompt_room(trunk, path, longest, self.max_tokens, f" by --max-prompt-tokens {room}")
         answered = {ids: encoder.response_ids(reference) for ids, reference in kept.items() if reference is not None}
         longest = max((len(ids) + len(reference) for ids, reference in answered.items()), default=0)
         if self._compares and trunk.context is not None and longest > trunk.context:

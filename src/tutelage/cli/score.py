@@ -131,8 +131,7 @@ class Score:
         if self.allow_overlap:
             return
         for place, card in cards.items():
-            read = [*card.lineage.get("data", []), *card.lineage.get("initial_data", [])]
-            trained = {file.get("sha256") for file in read if not file.get("test")} - {None}
+            trained = {file.get("sha256") for file in card.read if not file.get("test")} - {None}
             for file in self._files():
                 if trained and sha256(file.path) in trained:
                     raise InputError(
@@ -141,10 +140,9 @@ class Score:
                     )
 
     def _files(self) -> "list[DataFile]":
-        from tutelage.corpus.locate import DataFile, data_directory, locate
+        from tutelage.corpus.locate import DataFile, locate_all
 
-        own = DataFile(Path(), "auto", self.kind)
-        return [file for name in self.files for file in locate(name, data_directory(self.data), own)]
+        return locate_all(self.files, self.data, DataFile(Path(), "auto", self.kind))
 
     def _read(self) -> tuple[list[Place], list[Comparison], Counter[str]]:
         from tutelage.corpus.rules import DropCounts

@@ -19,7 +19,6 @@ from tutelage.plumbing.progress import Bar, progress_bar
 
 if TYPE_CHECKING:
     from tutelage.corpus.rules import DropCounts
-    from tutelage.modeling.snapshot import SnapshotCard
     from tutelage.modeling.trunk import Trunk
     from tutelage.training.checkpoint import Checkpoints
     from tutelage.training.preference import PreferenceSettings, Trained
@@ -217,7 +216,7 @@ class TrainPM:
         Raises:
             InputError: a file that cannot be read, or too few comparisons for what was asked.
         """
-        from tutelage.corpus.locate import DataFile, data_directory, locate
+        from tutelage.corpus.locate import DataFile, locate_all
         from tutelage.corpus.rules import DropCounts
         from tutelage.corpus.splits import overlap, split_by_prompt
         from tutelage.plumbing.files import sha256
@@ -230,7 +229,7 @@ class TrainPM:
 
         def usable(names: tuple[Path, ...], **noted: bool) -> Iterator[Comparison]:
             own = DataFile(Path(), "auto", self.kind)
-            for file in (file for name in names for file in locate(name, data_directory(self.data), own)):
+            for file in locate_all(names, self.data, own):
                 rows = list(counts.sift(file.rows()))
                 files.append(
                     {
@@ -331,7 +330,7 @@ class TrainPM:
         origin = {
             "data": data.files, "settings": asdict(settings), "seed": self.seed, "dtype": self.dtype,
             "binarised": self._binarised, "initial": read_card(self.init).name if self.init else None,
-            "initial_data": _data_of(read_card(self.init)) if self.init else [],
+            "initial_data": read_card(self.init).read if self.init else [],
         }  # fmt: skip
         with replacing(self.out.resolve()) as beside:
             snapshot = save_snapshot(beside, trunk, ADAPTER, settings.rank, trained.head, origin)
@@ -365,11 +364,6 @@ class TrainPMP(TrainPM):
     @property
     def _binarised(self) -> bool:
         return not self.plain
-
-
-def _data_of(card: "SnapshotCard") -> list[dict[str, Any]]:
-    """The files that a model was trained on, its own initial model's among them."""
-    return [*card.lineage.get("data", []), *card.lineage.get("initial_data", [])]
 
 
 def _require_depth(trunk: "Trunk", settings: "PreferenceSettings") -> None:

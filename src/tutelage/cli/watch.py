@@ -29,7 +29,8 @@ class RunsRL:
 
         run, out = read_run(self.directory), self.out or self.directory / "rl.html"
         write_rl_page(run, out)
-        return {"name": run["name"], **findings(run["steps"]), "said": said(run), "page": str(out)}
+        shows = findings(run["steps"])
+        return {"name": run["name"], **shows, "said": said(run, shows), "page": str(out)}
 
     def show(self, result: dict[str, Any]) -> None:
         console = Console()

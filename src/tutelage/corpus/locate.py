@@ -1,7 +1,7 @@
 """From what a user names (a file, a source, a hub id) to the files that are read."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -61,6 +61,11 @@ def locate(name: Path, data: Path | None, own: DataFile) -> list[DataFile]:
     if not found:
         raise InputError(f"{name}: no such file, nor a source of this name; `tutelage data list` shows the names")
     return [DataFile(_file_of(source, data), source.format, source.kind, source.columns, source) for source in found]
+
+
+def locate_all(names: Iterable[Path], data: Path | None, own: DataFile) -> list[DataFile]:
+    """`locate` of each name; `data` None: the directory of $TUTELAGE_DATA, if one is named."""
+    return [file for name in names for file in locate(name, data_directory(data), own)]
 
 
 def _file_of(source: DataSource, data: Path | None) -> Path:

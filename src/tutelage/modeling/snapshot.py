@@ -34,6 +34,12 @@ class SnapshotCard:
     pooling: Pooling | None = None
     layers: int | None = None
     lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def read(self) -> list[Mapping[str, Any]]:
+        """What the model, and the one that it began from, was made of, as far as the lineage says."""
+        return [*self.lineage.get("data", []), *self.lineage.get("initial_data", [])]
+
     weights_hash: str = ""
 
     @property

@@ -117,14 +117,13 @@ def render_rl(run: Record) -> str:
     shows = findings(run["steps"])
     rewarded = _rewarded(run, shows)
     return environment().get_template("rl.html.j2").render(
-        run=safe, figures=drawn(CHARTS, safe), shows=shows, rewarded=rewarded, said=said(run),
+        run=safe, figures=drawn(CHARTS, safe), shows=shows, rewarded=rewarded, said=said(run, shows),
         groups=_by_step(safe["samples"]), settings=flattened((safe["card"] or {}).get("settings")),
     )  # fmt: skip
 
 
-def said(run: Record) -> list[str]:
-    """What came of the training in words: first the headline."""
-    shows = findings(run["steps"])
+def said(run: Record, shows: Record) -> list[str]:
+    """What came of the training in words, by its `findings`: first the headline."""
     if _rewarded(run, shows):
         return [headline(shows), *slopes(shows)]
     return _said_of_best(run["best_of"], run["card"] or {})
